@@ -1,0 +1,26 @@
+/* The heap, through one door: so that tests can count allocations and make the n-th one fail.
+ * Nothing here is called per record or per candidate; hot paths use an arena or a sized pool. */
+#ifndef BASE_MEMORY_H
+#define BASE_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* All return NULL when memory is out or when a test asked for it. Any thread. */
+void *memory_alloc(size_t bytes);
+void *memory_zalloc(size_t bytes);
+void *memory_resize(void *block, size_t bytes);
+void *memory_aligned(size_t alignment, size_t bytes); /* released by memory_free too */
+char *memory_text(const char *text);                  /* copies a NUL-terminated text */
+void memory_free(void *block);                        /* NULL is fine */
+
+/* Number of successful allocations since the process started (all threads, relaxed). */
+uint64_t memory_allocations(void);
+
+/* For tests: the n-th allocation from now (1 = the next) fails, once; 0 turns it off. */
+void memory_fail_at(uint64_t n);
+
+/* Resident bytes of this process, as the kernel counts them; 0 where it does not say. */
+uint64_t memory_resident(void);
+
+#endif
