@@ -1,0 +1,51 @@
+/* The frame: the unit of the log and of a Kafka message.
+ *
+ *    0 u32 magic "leat"        24 u64 first sequence      48 u64 checksum of the body (XXH3-64)
+ *    4 u16 version (1)         32 u32 rows                56 u64 checksum of bytes 0..55
+ *    6 u16 schema id           36 u16 schema version
+ *    8 u32 log id              38 u16 columns stored
+ *   12 u32 flags               40 i64 append time, ms
+ *   16 u64 body bytes          64 body (batch.h), a multiple of 8
+ *
+ * Little-endian. A commit is one or more frames, the last one flagged FRAME_COMMIT. */
+#ifndef LOG_FRAME_H
+#define LOG_FRAME_H
+
+#include "column/batch.h"
+
+enum {
+    FRAME_HEADER_BYTES = 64,
+    FRAME_VERSION = 1,
+    FRAME_BODY_BYTES_MAX = 256 << 20,
+};
+#define FRAME_MAGIC 0x7461656Cu
+
+enum frame_flags {
+    FRAME_COMMIT = 1,      /* the last frame of its commit */
+    FRAME_EVENT_CLOCK = 2, /* append time is the newest event time of the log so far */
+};
+
+struct frame {
+    uint16_t schema_id;
+    uint16_t schema_version;
+    uint16_t columns_stored;
+    uint32_t log_id;
+    uint32_t flags;
+    uint64_t body_bytes;
+    uint64_t first_sequence;
+    uint32_t rows;
+    int64_t append_ms;
+    uint64_t body_checksum;
+};
+
+/* Writes header and body: FRAME_HEADER_BYTES + batch_body_size(batch) bytes to `out` (8-aligned). */
+void frame_write(const struct batch *batch, uint32_t log_id, uint32_t flags, uint64_t first_sequence,
+                 int64_t append_ms, uint8_t *out);
+/* Reads and checks a header; LEAT_CORRUPT names the field that is wrong. */
+leat_status frame_read_header(const uint8_t header[FRAME_HEADER_BYTES], struct frame *out,
+                              leat_error *err);
+/* Checks the body against the header and points `out` into it. */
+leat_status frame_read_body(const struct frame *frame, const uint8_t *body, struct batch *out,
+                            leat_error *err);
+
+#endif
