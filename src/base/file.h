@@ -69,11 +69,13 @@ leat_status file_truncate(struct file *file, uint64_t size, leat_error *err);
 leat_status file_size(struct file *file, uint64_t *out, leat_error *err);
 
 leat_status disk_rename(struct disk *disk, const char *from, const char *to, leat_error *err);
-leat_status disk_remove(struct disk *disk, const char *path, leat_error *err); /* NOT_FOUND is fine */
+/* Removes a file. LEAT_NOT_FOUND (positive) when there is none, LEAT_CONFLICT for a folder. */
+leat_status disk_remove(struct disk *disk, const char *path, leat_error *err);
 leat_status disk_make_folder(struct disk *disk, const char *path, leat_error *err); /* may exist */
 leat_status disk_remove_folder(struct disk *disk, const char *path, leat_error *err); /* empty */
 leat_status disk_sync_folder(struct disk *disk, const char *path, leat_error *err);
-/* Calls `each` for every name in a folder, sorted; a negative status from it ends the listing. */
+/* Calls `each` for every name in a folder, sorted; a negative status from it ends the listing and
+ * is returned. LEAT_NOT_FOUND (positive) when there is no such folder. */
 leat_status disk_list(struct disk *disk, const char *path,
                       leat_status (*each)(void *context, const char *name), void *context,
                       leat_error *err);
@@ -81,12 +83,13 @@ leat_status disk_list(struct disk *disk, const char *path,
 leat_status disk_lock(struct disk *disk, const char *path, struct file **out, leat_error *err);
 
 /* Whole small files. disk_put writes beside, syncs, renames and syncs the folder: after it returns
- * the new content is durable, and at no moment is a half-written file to be seen. */
+ * the new content is durable, and at no moment is a half-written file to be seen. disk_get appends
+ * to `out`: LEAT_NOT_FOUND (positive) without the file, LEAT_FULL beyond `bytes_max`. */
 leat_status disk_get(struct disk *disk, const char *path, uint64_t bytes_max, struct bytes *out,
                      leat_error *err);
 leat_status disk_put(struct disk *disk, const char *path, const void *data, size_t count,
                      leat_error *err);
-/* Removes a folder and the files in it, one level of folders deep. */
+/* Removes a folder, the files in it and one level of folders. LEAT_NOT_FOUND without it. */
 leat_status disk_remove_tree(struct disk *disk, const char *path, leat_error *err);
 
 enum { PATH_BYTES_MAX = 1024 };
