@@ -1,0 +1,46 @@
+/* A training example, as flow makes it and learn takes it: model inputs as they were served (or as
+ * they were looked up at the example's sequence number), a label and a mask per task. */
+#ifndef FLOW_EXAMPLE_H
+#define FLOW_EXAMPLE_H
+
+#include "column/schema.h"
+
+enum {
+    EXAMPLE_KEYS_MAX = 48,  /* ids of one example */
+    EXAMPLE_DENSE_MAX = 32, /* dense features of one example */
+    EXAMPLE_TASKS_MAX = 16, /* one bit a task */
+};
+
+enum example_flags {
+    EXAMPLE_CORRECTION = 1, /* a positive after its window had already settled as a negative */
+};
+
+/* Borrowed by the consumer for the time of the call. */
+struct example {
+    uint64_t sequence;     /* of the row that settled it; examples come in rising order */
+    const uint64_t *keys;  /* hashed (feature, value); learn's table keys */
+    int key_count;
+    const float *dense;
+    int dense_count;
+    uint32_t mask;         /* bit t: this example says something about task t */
+    uint32_t labels;       /* bit t: it was positive */
+    float weight;          /* of every loss term */
+    float log_odds;        /* correction: added to the logit in training only, for drawn negatives */
+    uint32_t flags;
+};
+
+/* The columns of the same, for queues, files and other hosts. */
+enum example_column {
+    EXAMPLE_SEQUENCE, /* u64 */
+    EXAMPLE_KEYS,     /* list of u64 */
+    EXAMPLE_DENSE,    /* list of f32 */
+    EXAMPLE_MASK,     /* i32 bits */
+    EXAMPLE_LABELS,   /* i32 bits */
+    EXAMPLE_WEIGHT,   /* f32 */
+    EXAMPLE_LOG_ODDS, /* f32 */
+    EXAMPLE_FLAGS,    /* i32 bits */
+    EXAMPLE_COLUMNS
+};
+const struct schema *schema_example(void);
+
+#endif
