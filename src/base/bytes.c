@@ -4,11 +4,14 @@
 
 #include <stdarg.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "formats are copied as they lie in memory");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "formats are copied as they lie in memory");
 
 enum { BYTES_CAPACITY_MIN = 64 };
 
-void bytes_init(struct bytes *bytes) { *bytes = (struct bytes){0}; }
+void bytes_init(struct bytes *bytes) {
+    *bytes = (struct bytes){0};
+}
 
 void bytes_deinit(struct bytes *bytes) {
     memory_free(bytes->data);
@@ -83,7 +86,9 @@ void bytes_align(struct bytes *bytes, size_t alignment) {
     }
 }
 
-void bytes_put_u8(struct bytes *bytes, uint8_t value) { bytes_append(bytes, &value, sizeof(value)); }
+void bytes_put_u8(struct bytes *bytes, uint8_t value) {
+    bytes_append(bytes, &value, sizeof(value));
+}
 
 void bytes_put_u16(struct bytes *bytes, uint16_t value) {
     bytes_append(bytes, &value, sizeof(value));

@@ -28,7 +28,9 @@ static int64_t manual_now_ms(const struct clock *clock) {
 
 static const struct clock wall = {.now_ms = wall_now_ms};
 
-const struct clock *clock_wall(void) { return &wall; }
+const struct clock *clock_wall(void) {
+    return &wall;
+}
 
 void manual_clock_init(struct manual_clock *clock, int64_t now_ms) {
     clock->clock.now_ms = manual_now_ms;
@@ -39,8 +41,14 @@ void manual_clock_set(struct manual_clock *clock, int64_t now_ms) {
     atomic_store_explicit(&clock->now_ms, now_ms, memory_order_release);
 }
 
-uint64_t clock_monotonic_ns(void) { return read_ns(CLOCK_MONOTONIC); }
+uint64_t clock_monotonic_ns(void) {
+    return read_ns(CLOCK_MONOTONIC);
+}
 
-uint64_t clock_thread_cpu_ns(void) { return read_ns(CLOCK_THREAD_CPUTIME_ID); }
+uint64_t clock_thread_cpu_ns(void) {
+    return read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
 
-uint64_t clock_process_cpu_ns(void) { return read_ns(CLOCK_PROCESS_CPUTIME_ID); }
+uint64_t clock_process_cpu_ns(void) {
+    return read_ns(CLOCK_PROCESS_CPUTIME_ID);
+}

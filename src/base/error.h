@@ -47,7 +47,7 @@ leat_status error_memory(leat_error *err, size_t bytes);
         }                                                                                          \
     } while (0)
 
-_Noreturn void invariant_broken(const char *file, int line, const char *condition,
-                                const char *format, ...) __attribute__((format(printf, 4, 5)));
+void invariant_broken(const char *file, int line, const char *condition, const char *format, ...)
+    __attribute__((noreturn, format(printf, 4, 5)));
 
 #endif

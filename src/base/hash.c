@@ -4,4 +4,6 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-uint64_t hash_bytes(const void *data, size_t size) { return XXH3_64bits(data, size); }
+uint64_t hash_bytes(const void *data, size_t size) {
+    return XXH3_64bits(data, size);
+}

@@ -13,7 +13,9 @@
 enum { MAP_CAPACITY_MIN = 16, MAP_SEED = 0x6d6170 };
 #define MAP_CAPACITY_MAX (1u << 31)
 
-void map_init(struct map *map) { *map = (struct map){0}; }
+void map_init(struct map *map) {
+    *map = (struct map){0};
+}
 
 void map_deinit(struct map *map) {
     memory_free(map->keys);

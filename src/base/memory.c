@@ -36,7 +36,9 @@ static void *counted(void *block) {
 }
 
 /* malloc(0) may answer NULL, which here means "no memory"; so nothing asks for 0 bytes. */
-static size_t at_least_one(size_t bytes) { return bytes ? bytes : 1; }
+static size_t at_least_one(size_t bytes) {
+    return bytes ? bytes : 1;
+}
 
 void *memory_alloc(size_t bytes) {
     return fail_asked() ? NULL : counted(malloc(at_least_one(bytes)));
@@ -67,7 +69,9 @@ char *memory_text(const char *text) {
     return copy;
 }
 
-void memory_free(void *block) { free(block); }
+void memory_free(void *block) {
+    free(block);
+}
 
 uint64_t memory_allocations(void) {
     return atomic_load_explicit(&allocations, memory_order_relaxed);

@@ -12,7 +12,9 @@ static uint64_t splitmix(uint64_t *state) {
     return z ^ (z >> 31);
 }
 
-static uint64_t rotate_left(uint64_t x, int count) { return (x << count) | (x >> (64 - count)); }
+static uint64_t rotate_left(uint64_t x, int count) {
+    return (x << count) | (x >> (64 - count));
+}
 
 void rng_init(struct rng *rng, uint64_t seed) {
     for (int i = 0; i < 4; i++) {
@@ -46,7 +48,9 @@ uint64_t rng_below(struct rng *rng, uint64_t bound) {
     return (uint64_t)(product >> 64);
 }
 
-double rng_unit(struct rng *rng) { return (double)(rng_next(rng) >> 11) * 0x1.0p-53; }
+double rng_unit(struct rng *rng) {
+    return (double)(rng_next(rng) >> 11) * 0x1.0p-53;
+}
 
 /* Box-Muller, one of its two results: a pair kept for the next call would be hidden state. */
 double rng_normal(struct rng *rng) {
@@ -54,4 +58,6 @@ double rng_normal(struct rng *rng) {
     return radius * cos(2.0 * M_PI * rng_unit(rng));
 }
 
-double rng_exponential(struct rng *rng, double mean) { return -mean * log(1.0 - rng_unit(rng)); }
+double rng_exponential(struct rng *rng, double mean) {
+    return -mean * log(1.0 - rng_unit(rng));
+}

@@ -5,7 +5,9 @@
 
 /* --- UTF-8 --- */
 
-static bool is_continuation(uint8_t byte) { return (byte & 0xC0) == 0x80; }
+static bool is_continuation(uint8_t byte) {
+    return (byte & 0xC0) == 0x80;
+}
 
 /* Length of the well-formed sequence at `at` (Unicode 15, table 3-7), or 0. left > 0. The second
  * byte's range is what refuses overlong forms, surrogates and code points above U+10FFFF. */
@@ -56,7 +58,9 @@ bool text_utf8_valid(struct slice text) {
 
 /* --- whole numbers, and whole numbers with a unit --- */
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 /* Reads the digits at the start of `text`; the number of them is in `count`. False on overflow. */
 static bool leading_digits(struct slice text, uint64_t *value, size_t *count) {

@@ -17,8 +17,12 @@ enum { NUMBER_BYTES_MAX = 32 };
 
 /* Below this every whole number of the type has its own value, so its digits are its shortest
  * exact form; above, digits would claim more than the type knows. */
-constexpr double whole_below(double) { return 9007199254740992.0; }
-constexpr float whole_below(float) { return 16777216.0f; }
+constexpr double whole_below(double) {
+    return 9007199254740992.0;
+}
+constexpr float whole_below(float) {
+    return 16777216.0f;
+}
 
 template <typename T> char *write_number(T value, char *out, char *end) {
     if (value == 0 && std::signbit(value)) {
@@ -38,13 +42,19 @@ template <typename T> size_t from_number(T value, char *out) {
     return static_cast<size_t>(end - out);
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 } // namespace
 
-extern "C" size_t text_from_f64(double value, char out[32]) { return from_number(value, out); }
+extern "C" size_t text_from_f64(double value, char out[32]) {
+    return from_number(value, out);
+}
 
-extern "C" size_t text_from_f32(float value, char out[32]) { return from_number(value, out); }
+extern "C" size_t text_from_f32(float value, char out[32]) {
+    return from_number(value, out);
+}
 
 extern "C" bool text_to_f64(struct slice text, double *out) {
     /* from_chars also takes "inf", "nan" and ".5"; a number here begins with a digit. */

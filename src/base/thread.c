@@ -83,14 +83,16 @@ leat_status thread_start(struct thread *thread, const char *name, void *(*run)(v
     thread->running = false;
     int code = pthread_create(&thread->handle, NULL, run, arg);
     if (code != 0) {
-        return error_retry(err, LEAT_FULL,
-                           "thread %s cannot start: %s; raise the limit on threads or ask for fewer",
-                           name, strerror(code));
+        return error_retry(
+            err, LEAT_FULL,
+            "thread %s cannot start: %s; raise the limit on threads or ask for fewer", name,
+            strerror(code));
     }
     thread->running = true;
     char shown[16];
     snprintf(shown, sizeof(shown), "%s", name);
-    pthread_setname_np(thread->handle, shown); /* a name is only for people: no error of it counts */
+    pthread_setname_np(thread->handle,
+                       shown); /* a name is only for people: no error of it counts */
     return LEAT_OK;
 }
 
@@ -114,7 +116,9 @@ static inline void cpu_relax(void) {
  * be waiting for it. */
 enum { LATCH_SPINS = 64 };
 
-void latch_init(struct latch *latch) { atomic_flag_clear(&latch->taken); }
+void latch_init(struct latch *latch) {
+    atomic_flag_clear(&latch->taken);
+}
 
 void latch_lock(struct latch *latch) {
     for (int spins = 0; atomic_flag_test_and_set_explicit(&latch->taken, memory_order_acquire);) {
