@@ -277,8 +277,9 @@ static leat_status check_map(const struct scope *scope, const struct yaml_node *
 
 static struct scope scope_of(const struct scope *outer, struct slice key,
                              char path[SCOPE_PATH_MAX]) {
-    snprintf(path, SCOPE_PATH_MAX, "%s%s%.*s", outer->path, outer->path[0] ? "." : "",
-             (int)(key.size < CONFIG_NAME_MAX ? key.size : CONFIG_NAME_MAX), key.data);
+    int used = snprintf(path, SCOPE_PATH_MAX, "%s%s%.*s", outer->path, outer->path[0] ? "." : "",
+                        (int)key.size, key.data);
+    INVARIANT(used < SCOPE_PATH_MAX, "a path of %d bytes", used); /* keys were checked before */
     return (struct scope){.file = outer->file, .path = path, .err = outer->err};
 }
 

@@ -119,7 +119,7 @@ static leat_status on_scalar(struct reader *reader, const yaml_event_t *event) {
         top->key_column = column_of(event->start_mark);
         return LEAT_OK;
     }
-    struct yaml_node *node;
+    struct yaml_node *node = NULL;
     TRY(node_add(reader, YAML_SCALAR, event->start_mark, &node));
     node->text = (struct slice){copy, size};
     return LEAT_OK;
@@ -134,7 +134,7 @@ static leat_status on_open(struct reader *reader, enum yaml_kind kind, yaml_mark
                          "%d:%d: lists and maps stand in one another more than %d deep",
                          line_of(mark), column_of(mark), YAML_DEPTH_MAX);
     }
-    struct yaml_node *node;
+    struct yaml_node *node = NULL;
     TRY(node_add(reader, kind, mark, &node));
     reader->levels[reader->depth++] = (struct level){.node = node};
     return LEAT_OK;
@@ -235,22 +235,28 @@ static leat_status next_event(struct reader *reader) {
     return status;
 }
 
+/* Some editors begin a file with a byte order mark; it would count as a column. */
+static struct slice without_mark(struct slice text) {
+    bool marked = text.size >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0;
+    return marked ? (struct slice){text.data + 3, text.size - 3} : text;
+}
+
 leat_status yaml_parse(struct arena *arena, struct slice text, struct yaml_node **out,
                        leat_error *err) {
-    struct reader reader = {.text = text, .arena = arena, .err = err};
+    struct reader reader = {.text = without_mark(text), .arena = arena, .err = err};
     if (!yaml_parser_initialize(&reader.parser)) {
         return error_memory(err, sizeof(reader.parser));
     }
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
-    const char *data = text.data ? text.data : "";
-    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)data, text.size);
+    const char *data = reader.text.data ? reader.text.data : "";
+    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)data, reader.text.size);
     leat_status status = LEAT_OK;
     while (status == LEAT_OK) {
         status = next_event(&reader);
     }
     if (status == LEAT_END && !reader.root) {
         yaml_mark_t start = {.index = 0};
-        struct yaml_node *empty;
+        struct yaml_node *empty = NULL;
         leat_status added = node_add(&reader, YAML_MAP, start, &empty);
         status = added < 0 ? added : status;
     }
