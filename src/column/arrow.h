@@ -40,8 +40,9 @@ struct ArrowArray {
 /* A struct schema ("+s") with one child a field. The consumer calls out->release once. */
 leat_status arrow_export_schema(const struct schema *schema, struct ArrowSchema *out,
                                 leat_error *err);
-/* A struct array of the batch. The buffers are not copied: `release_owner(owner)` is called when the
- * consumer releases the array (on failure nothing is taken). Absent columns become all-null. */
+/* A struct array of the batch. The buffers are not copied: `release_owner(owner)` (may be NULL) is
+ * called once, by the thread that releases the last of the array and of children that the consumer
+ * moved out of it (on failure nothing is taken). Absent columns become all-null. */
 leat_status arrow_export_batch(const struct batch *batch, void (*release_owner)(void *owner),
                                void *owner, struct ArrowArray *out, leat_error *err);
 /* Checks that `array` has exactly `schema` (types, order; a non-zero offset is refused) and points
