@@ -1,14 +1,9 @@
 #include "base/config.h"
 #include "base/config_table.h"
 #include "base/memory.h"
+#include "base/test.h"
 
-/* clang-format off */
 #include <assert.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-/* clang-format on */
 
 static struct config *parse(const char *text) {
     leat_error err = {.message = ""};

@@ -1,11 +1,5 @@
+#include "base/test.h"
 #include "base/yaml.h"
-
-/* clang-format off */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-/* clang-format on */
 
 enum { BLOCK_BYTES = 4096, BYTES_MAX = 64 << 20 };
 
