@@ -147,6 +147,23 @@ static void write_summary(const struct histogram *histogram, const char *name, s
     bytes_printf(out, "leat_%s_count %llu\n", name, (unsigned long long)count);
 }
 
+/* Counters keep all 64 bits, which a double would round. */
+static void write_metric(const struct metrics *metrics, enum metric metric, struct bytes *out) {
+    const char *name = descriptions[metric].name;
+    switch (descriptions[metric].kind) {
+    case KIND_COUNTER: {
+        uint64_t count = atomic_load_explicit(&metrics->values[metric], memory_order_relaxed);
+        bytes_printf(out, "leat_%s %llu\n", name, (unsigned long long)count);
+        break;
+    }
+    case KIND_GAUGE:
+        bytes_printf(out, "leat_%s ", name);
+        write_value(out, metrics_value(metrics, metric));
+        break;
+    case KIND_SUMMARY: write_summary(metrics_summary(metrics, metric), name, out); break;
+    }
+}
+
 void metrics_write(const struct metrics *metrics, struct bytes *out) {
     static const char *const kinds[] = {"counter", "gauge", "summary"};
     if (!metrics) {
@@ -156,11 +173,6 @@ void metrics_write(const struct metrics *metrics, struct bytes *out) {
         const struct metric_description *metric = &descriptions[i];
         bytes_printf(out, "# HELP leat_%s %s\n# TYPE leat_%s %s\n", metric->name, metric->help,
                      metric->name, kinds[metric->kind]);
-        if (metric->kind == KIND_SUMMARY) {
-            write_summary(&metrics->summaries[summary_of[i]], metric->name, out);
-        } else {
-            bytes_printf(out, "leat_%s ", metric->name);
-            write_value(out, metrics_value(metrics, (enum metric)i));
-        }
+        write_metric(metrics, (enum metric)i, out);
     }
 }

@@ -245,8 +245,12 @@ bool text_to_time_ms(struct slice text, int64_t *out) {
 }
 
 void text_from_time_ms(int64_t time_ms, char out[32]) {
-    int64_t days = time_ms / DAY_MS - (time_ms % DAY_MS < 0);
-    int ms = (int)(time_ms - days * DAY_MS);
+    int64_t days = time_ms / DAY_MS;
+    int ms = (int)(time_ms % DAY_MS);
+    if (ms < 0) { /* division rounds towards zero; the day of a time before 1970 begins earlier */
+        ms += (int)DAY_MS;
+        days--;
+    }
     int64_t year;
     int month;
     int day;
