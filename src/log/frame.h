@@ -23,6 +23,8 @@ enum {
 enum frame_flags {
     FRAME_COMMIT = 1,      /* the last frame of its commit */
     FRAME_EVENT_CLOCK = 2, /* append time is the newest event time of the log so far */
+    FRAME_SYNCED = 4,      /* all frames before this one were on disk when it was written: damage
+                              before it is corruption, damage after the last of these may be torn */
 };
 
 struct frame {
@@ -47,5 +49,15 @@ leat_status frame_read_header(const uint8_t header[FRAME_HEADER_BYTES], struct f
 /* Checks the body against the header and points `out` into it. */
 leat_status frame_read_body(const struct frame *frame, const uint8_t *body, struct batch *out,
                             leat_error *err);
+
+/* The pieces of the two above, for the writer (which knows sequence and time last) and for recovery
+ * (which tells a torn write, whose checksums are wrong, from a wrong one, whose are right).
+ *
+ * frame_of: the fields that a batch decides, the others 0. frame_seal: writes the header of a frame
+ * whose body stands at out + FRAME_HEADER_BYTES already; sets frame->body_checksum. */
+struct frame frame_of(const struct batch *batch);
+void frame_seal(struct frame *frame, uint8_t *out);
+bool frame_header_whole(const uint8_t header[FRAME_HEADER_BYTES]); /* magic and checksum are right */
+bool frame_body_whole(const struct frame *frame, const uint8_t *body); /* its checksum is right */
 
 #endif

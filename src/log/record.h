@@ -19,7 +19,7 @@ enum { SCHEMA_EVENT = 1, SCHEMA_SERVED = 2, SCHEMA_BEAT = 3 };
 
 enum event_column {
     EVENT_KIND,        /* text */
-    EVENT_TIME,        /* i64 ms, clamped at append; never null */
+    EVENT_TIME,        /* i64 ms, clamped at append; never null, and in a log never the marker */
     EVENT_TIME_POSTED, /* i64 ms as posted; null when the event named none */
     EVENT_USER,        /* text, 1..128 bytes */
     EVENT_ITEM,        /* text, 1..128 bytes */
@@ -37,6 +37,9 @@ enum event_column {
     EVENT_TEXT,        /* text; items */
     EVENT_COLUMNS
 };
+
+/* In a batch on its way to the log: this event named no time and gets its append time. */
+#define EVENT_TIME_AT_APPEND INT64_MIN
 
 enum served_column {
     SERVED_REQUEST,    /* text; never null */

@@ -1,0 +1,25 @@
+/* Reading a whole log back at open: what is whole is kept, a torn tail is cut, damage is refused.
+ *
+ * Damage and tearing look alike: a checksum is wrong. What tells them apart is FRAME_SYNCED: it
+ * says that all before it was on disk when it was written. So damage with such a frame after it (or
+ * with a segment after it: one is begun only when the one before is on disk) is corruption. Without
+ * one the damage lies in the last group of commits, which may have reached the disk in any order,
+ * and none of which was acknowledged if it did not reach it whole: it is cut there, and said so.
+ * Bytes whose checksum is right but which contradict the log (a gap in the sequence, another log's
+ * id, an unknown schema) were not torn: always corruption.
+ *
+ * Internal to log/. */
+#ifndef LOG_RECOVERY_H
+#define LOG_RECOVERY_H
+
+#include "log/commit.h"
+#include "log/log.h"
+#include "log/segment.h"
+
+/* Fills `segments` (with the durable bytes of each) and `cursor`. What is kept is on disk when this
+ * returns. LEAT_CORRUPT names segment, offset and the way out. `report` is complete. */
+leat_status recovery_run(struct disk *disk, const char *folder, uint32_t log_id,
+                         struct segment_list *segments, struct commit_cursor *cursor,
+                         struct log_recovery *report, leat_error *err);
+
+#endif
