@@ -1,7 +1,8 @@
 /* Keyed state: where every operator keeps what it knows, by key, in key groups.
  *
- *   state ── group 0: latch, index (open addressing), pages of records by size class
- *         ── group 1: ...
+ *   state ── group 0: latch, index (open addressing) ──┐
+ *         ── group 1: ...                              ──┴─> pages of records by size class
+ *         ── due times of all groups (one heap)
  *
  * A key lives in the group of its hash (hash.h). A record is a kind, the key's text, a part number
  * and up to STATE_RECORD_MAX bytes that belong to the operator; records must be canonical bytes (no
@@ -35,10 +36,11 @@ struct state_options {
     struct state_budget *budget; /* borrowed; may be NULL: no bound */
 };
 
-/* `hash` is hash_slice(id) and places the key; the index is by (hash, kind, part) and compares id. */
+/* `hash` is hash_slice(id) and places the key; the index is by (hash, kind, part) and compares id. Who
+ * knows only the hash leaves the id absent ({NULL, 0}): any id then matches, but nothing is made. */
 struct state_key {
     uint64_t hash;
-    struct slice id; /* 0..STATE_ID_MAX bytes */
+    struct slice id; /* 0..STATE_ID_MAX bytes; empty is not absent */
     uint32_t kind;   /* the operator's own numbering, below 256 */
     uint64_t part;   /* distinguishes records of one key and kind */
 };
@@ -53,17 +55,23 @@ void state_leave(struct state *state, uint64_t hash);
 /* NULL: not there, or (with *collision set, when given) the hash belongs to another id. */
 const void *state_get(const struct state *state, const struct state_key *key, uint32_t *size,
                       bool *collision);
+/* The same, and the key's text (borrowed like the record). */
+const void *state_get_id(const struct state *state, const struct state_key *key, uint32_t *size,
+                         struct slice *id);
 /* Writer: the record to change in place; NULL as state_get. */
 void *state_edit(struct state *state, const struct state_key *key, uint32_t *size);
 /* Writer: finds or creates the record and gives it `size` bytes: old content kept up to the smaller
- * size, new bytes zero. LEAT_FULL beyond the budget, LEAT_CONFLICT on a hash collision,
- * LEAT_INVALID beyond STATE_RECORD_MAX; then nothing changed. */
+ * size, new bytes zero. A change of size may move the record: pointers to it from before are invalid.
+ * LEAT_FULL beyond the budget, LEAT_CONFLICT on a hash collision, LEAT_INVALID beyond
+ * STATE_RECORD_MAX; then nothing changed. */
 leat_status state_put(struct state *state, const struct state_key *key, uint32_t size, void **out,
                       leat_error *err);
 bool state_remove(struct state *state, const struct state_key *key);
 
-/* One due time a record, in ms of whatever time the operator pushes; 0: none. Writer. */
-void state_set_due(struct state *state, const struct state_key *key, int64_t due_ms);
+/* One due time a record, in ms of whatever time the operator pushes; 0: none. Writer. LEAT_NOT_FOUND
+ * without the record. Setting one may need memory: LEAT_FULL beyond the budget, LEAT_MEMORY; then
+ * nothing changed. Clearing or moving later never fails. */
+leat_status state_set_due(struct state *state, const struct state_key *key, int64_t due_ms);
 /* Writer, outside any group: the next record due at or before `now_ms` in order of (time, kind,
  * hash, part), over all groups; its due time is cleared. The id is copied to `id`. False: none. */
 bool state_next_due(struct state *state, int64_t now_ms, struct state_key *out,

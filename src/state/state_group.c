@@ -1,0 +1,197 @@
+#include "state/state_group.h"
+
+#include "base/memory.h"
+
+enum {
+    MIX_BITS = 20,
+    MIX_MASK = (1 << MIX_BITS) - 1,
+    INDEX_CAPACITY_MIN = 16,
+    /* 3/4 of it are 1.6 billion records: a group that large is refused, not wrapped. */
+    INDEX_CAPACITY_MAX = 1u << 30,
+};
+
+static inline uint64_t key_mix(uint64_t hash, uint32_t kind, uint64_t part) {
+    return hash_mix(hash ^ ((uint64_t)(kind + 1) * 0x9E3779B97F4A7C15u), part);
+}
+
+static inline uint64_t slot_mix(const struct slot *slot) {
+    return key_mix(slot->hash, slot->kind, slot->part);
+}
+
+static inline uint64_t entry_of(struct slot *slot, uint64_t mix) {
+    return ((uint64_t)(uintptr_t)slot >> 4) << MIX_BITS | (mix & MIX_MASK);
+}
+
+static inline struct slot *entry_slot(uint64_t entry) {
+    return (struct slot *)(uintptr_t)(entry >> MIX_BITS << 4);
+}
+
+/* Where the entry would stand if nothing was in its way. */
+static inline uint32_t entry_home(const struct state_group *group, uint64_t entry) {
+    uint32_t mask = group->capacity - 1;
+    uint64_t mix = mask <= MIX_MASK ? entry : slot_mix(entry_slot(entry));
+    return (uint32_t)mix & mask;
+}
+
+void state_group_deinit(struct state_group *group, struct state_account *account) {
+    state_account_refund(account, group->capacity * sizeof(*group->entries));
+    memory_free(group->entries);
+    group->entries = NULL;
+    group->capacity = 0;
+    group->count = 0;
+}
+
+struct slot *state_group_find(const struct state_group *group, uint64_t hash, uint32_t kind,
+                              uint64_t part) {
+    if (group->count == 0) {
+        return NULL;
+    }
+    uint64_t mix = key_mix(hash, kind, part);
+    uint32_t mask = group->capacity - 1;
+    for (uint32_t at = (uint32_t)mix & mask; group->entries[at]; at = (at + 1) & mask) {
+        uint64_t entry = group->entries[at];
+        if (((entry ^ mix) & MIX_MASK) != 0) {
+            continue;
+        }
+        struct slot *slot = entry_slot(entry);
+        if (slot->hash == hash && slot->part == part && slot->kind == kind) {
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+static void index_add(struct state_group *group, uint64_t entry) {
+    uint32_t mask = group->capacity - 1;
+    uint32_t at = entry_home(group, entry);
+    while (group->entries[at]) {
+        at = (at + 1) & mask;
+    }
+    group->entries[at] = entry;
+}
+
+static leat_status index_grow(struct state_group *group, struct state_account *account,
+                              leat_error *err) {
+    if (group->capacity >= INDEX_CAPACITY_MAX) {
+        return error_set(err, LEAT_FULL, "state %s: %u records in one key group, no more fit",
+                         account->name, group->count);
+    }
+    uint32_t capacity = group->capacity ? group->capacity * 2 : INDEX_CAPACITY_MIN;
+    size_t bytes = capacity * sizeof(*group->entries);
+    TRY(state_account_charge(account, bytes, err));
+    uint64_t *entries = memory_zalloc(bytes);
+    if (!entries) {
+        state_account_refund(account, bytes);
+        return error_memory(err, bytes);
+    }
+    struct state_group old = *group;
+    group->entries = entries;
+    group->capacity = capacity;
+    for (uint32_t i = 0; i < old.capacity; i++) {
+        if (old.entries[i]) {
+            index_add(group, old.entries[i]);
+        }
+    }
+    state_account_refund(account, old.capacity * sizeof(*entries));
+    memory_free(old.entries);
+    return LEAT_OK;
+}
+
+leat_status state_group_reserve(struct state_group *group, struct state_account *account,
+                                leat_error *err) {
+    bool full = (uint64_t)(group->count + 1) * 4 > (uint64_t)group->capacity * 3;
+    return full ? index_grow(group, account, err) : LEAT_OK;
+}
+
+void state_group_insert(struct state_group *group, struct slot *slot) {
+    index_add(group, entry_of(slot, slot_mix(slot)));
+    group->count++;
+}
+
+/* Where the slot's entry is; it must be there. */
+static uint32_t index_locate(const struct state_group *group, const struct slot *slot) {
+    uint32_t mask = group->capacity - 1;
+    uint32_t at = (uint32_t)slot_mix(slot) & mask;
+    while (entry_slot(group->entries[at]) != slot) {
+        INVARIANT(group->entries[at] != 0, "record of hash %016llx is not in its index",
+                  (unsigned long long)slot->hash);
+        at = (at + 1) & mask;
+    }
+    return at;
+}
+
+void state_group_replace(struct state_group *group, const struct slot *old, struct slot *slot) {
+    group->entries[index_locate(group, old)] = entry_of(slot, slot_mix(slot));
+}
+
+/* Backward shift: what follows the hole and may stand nearer to its home moves into it. */
+void state_group_remove(struct state_group *group, const struct slot *slot) {
+    uint32_t mask = group->capacity - 1;
+    uint32_t hole = index_locate(group, slot);
+    for (uint32_t at = (hole + 1) & mask; group->entries[at]; at = (at + 1) & mask) {
+        uint32_t home = entry_home(group, group->entries[at]);
+        if (((at - home) & mask) >= ((at - hole) & mask)) {
+            group->entries[hole] = group->entries[at];
+            hole = at;
+        }
+    }
+    group->entries[hole] = 0;
+    group->count--;
+}
+
+/* --- canonical order --- */
+
+int state_order(const struct state_key *a, const struct state_key *b) {
+    if (a->kind != b->kind) {
+        return a->kind < b->kind ? -1 : 1;
+    }
+    size_t shared = a->id.size < b->id.size ? a->id.size : b->id.size;
+    int order = shared ? memcmp(a->id.data, b->id.data, shared) : 0;
+    if (order != 0) {
+        return order;
+    }
+    if (a->id.size != b->id.size) {
+        return a->id.size < b->id.size ? -1 : 1;
+    }
+    return a->part < b->part ? -1 : a->part > b->part;
+}
+
+/* Ids that are a prefix of each other may have equal prefixes here, never wrongly ordered ones. */
+static uint64_t slot_prefix(const struct slot *slot) {
+    uint64_t prefix = (uint64_t)slot->kind << 56;
+    for (unsigned i = 0; i < 7 && i < slot->id_size; i++) {
+        prefix |= (uint64_t)(uint8_t)slot->id[i] << (48 - 8 * i);
+    }
+    return prefix;
+}
+
+static int item_order(const void *left, const void *right) {
+    const struct state_group_item *a = left;
+    const struct state_group_item *b = right;
+    if (a->prefix != b->prefix) {
+        return a->prefix < b->prefix ? -1 : 1;
+    }
+    struct state_key a_key = slot_key(a->slot);
+    struct state_key b_key = slot_key(b->slot);
+    return state_order(&a_key, &b_key);
+}
+
+leat_status state_group_sort(const struct state_group *group, struct state_group_item **out,
+                             leat_error *err) {
+    size_t bytes = group->count * sizeof(**out);
+    struct state_group_item *items = memory_alloc(bytes);
+    if (!items) {
+        return error_memory(err, bytes);
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < group->capacity; i++) {
+        if (group->entries[i]) {
+            const struct slot *slot = entry_slot(group->entries[i]);
+            items[count++] = (struct state_group_item){slot_prefix(slot), slot};
+        }
+    }
+    INVARIANT(count == group->count, "%u entries, %u counted", count, group->count);
+    qsort(items, count, sizeof(*items), item_order);
+    *out = items;
+    return LEAT_OK;
+}
