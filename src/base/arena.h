@@ -31,6 +31,7 @@ char *arena_copy(struct arena *arena, const char *text, size_t size); /* NUL-ter
 /* Everything given out becomes invalid; blocks are kept for the next use. */
 void arena_reset(struct arena *arena);
 
-#define ARENA_NEW(arena, type, count) ((type *)arena_zalloc((arena), sizeof(type) * (size_t)(count)))
+#define ARENA_NEW(arena, type, count)                                                              \
+    ((type *)arena_zalloc((arena), sizeof(type) * (size_t)(count)))
 
 #endif

@@ -56,7 +56,8 @@ void bytes_put_text(struct bytes *bytes, struct slice text); /* u32 size, then t
 void bytes_printf(struct bytes *bytes, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Reads a format; after the first short read `failed` stays set and every later read gives zeros. */
+/* Reads a format; after the first short read `failed` stays set and every later read gives zeros.
+ */
 struct bytes_reader {
     const uint8_t *at;
     const uint8_t *end;
@@ -70,7 +71,8 @@ uint32_t bytes_get_u32(struct bytes_reader *reader);
 uint64_t bytes_get_u64(struct bytes_reader *reader);
 int64_t bytes_get_i64(struct bytes_reader *reader);
 double bytes_get_f64(struct bytes_reader *reader);
-struct slice bytes_get_text(struct bytes_reader *reader);             /* borrowed */
-const uint8_t *bytes_get_raw(struct bytes_reader *reader, size_t count); /* borrowed; NULL if short */
+struct slice bytes_get_text(struct bytes_reader *reader); /* borrowed */
+const uint8_t *bytes_get_raw(struct bytes_reader *reader,
+                             size_t count); /* borrowed; NULL if short */
 
 #endif

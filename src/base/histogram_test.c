@@ -76,6 +76,16 @@ static void test_every_bucket_edge(void **state) {
     }
 }
 
+static void test_small_values_are_exact(void **state) {
+    (void)state;
+    static struct histogram histogram;
+    for (uint64_t value = 0; value < 2 * HISTOGRAM_SUB; value++) {
+        histogram_init(&histogram);
+        histogram_record(&histogram, value);
+        assert_int_equal(histogram_quantile(&histogram, 1), value);
+    }
+}
+
 static void test_an_empty_histogram(void **state) {
     (void)state;
     static struct histogram histogram;
@@ -112,9 +122,8 @@ static void test_threads_lose_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantiles_like_sorting),
-        cmocka_unit_test(test_every_bucket_edge),
-        cmocka_unit_test(test_an_empty_histogram),
+        cmocka_unit_test(test_quantiles_like_sorting), cmocka_unit_test(test_every_bucket_edge),
+        cmocka_unit_test(test_small_values_are_exact), cmocka_unit_test(test_an_empty_histogram),
         cmocka_unit_test(test_threads_lose_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,7 +39,15 @@ void json_raw(struct json_writer *json, struct slice value); /* already JSON */
 
 /* --- reading --- */
 
-enum json_kind { JSON_NULL, JSON_BOOL, JSON_INTEGER, JSON_NUMBER, JSON_TEXT, JSON_ARRAY, JSON_OBJECT };
+enum json_kind {
+    JSON_NULL,
+    JSON_BOOL,
+    JSON_INTEGER,
+    JSON_NUMBER,
+    JSON_TEXT,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
 
 struct json_parser; /* parsing memory, kept between documents */
 

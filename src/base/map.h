@@ -19,7 +19,8 @@ void map_init(struct map *map);
 void map_deinit(struct map *map);
 void map_clear(struct map *map); /* keeps the memory */
 
-uint64_t *map_find(const struct map *map, uint64_t key); /* NULL: not there; valid until an insert */
+uint64_t *map_find(const struct map *map,
+                   uint64_t key); /* NULL: not there; valid until an insert */
 /* Finds or inserts with value 0; NULL when memory is out. `*added` (may be NULL) says which. */
 uint64_t *map_at(struct map *map, uint64_t key, bool *added);
 bool map_remove(struct map *map, uint64_t key); /* backward-shift deletion, no tombstones */

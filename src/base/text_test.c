@@ -193,6 +193,23 @@ static void test_durations_and_sizes_refused(void **state) {
 
 /* --- times, against the C library's calendar --- */
 
+static void check_time(int64_t time_ms) {
+    char text[32];
+    text_from_time_ms(time_ms, text);
+    int64_t ms = ((time_ms % 1000) + 1000) % 1000;
+    time_t seconds = (time_t)((time_ms - ms) / 1000);
+    struct tm parts;
+    assert_non_null(gmtime_r(&seconds, &parts));
+    char expected[96];
+    snprintf(expected, sizeof(expected), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+             parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
+             parts.tm_sec, (int)ms);
+    assert_string_equal(text, expected);
+    int64_t back;
+    assert_true(text_to_time_ms(slice_of(text), &back));
+    assert_true(back == time_ms);
+}
+
 static void test_times_like_the_c_library(void **state) {
     (void)state;
     struct rng rng;
@@ -200,21 +217,16 @@ static void test_times_like_the_c_library(void **state) {
     int64_t low = INT64_C(-62167219200000); /* 0000-01-01 */
     uint64_t range = UINT64_C(315569520000000);
     for (int i = 0; i < 20000; i++) {
-        int64_t time_ms = low + (int64_t)rng_below(&rng, range);
-        char text[32];
-        text_from_time_ms(time_ms, text);
-        int64_t ms = ((time_ms % 1000) + 1000) % 1000;
-        time_t seconds = (time_t)((time_ms - ms) / 1000);
-        struct tm parts;
-        assert_non_null(gmtime_r(&seconds, &parts));
-        char expected[64];
-        snprintf(expected, sizeof(expected), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-                 parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
-                 parts.tm_sec, (int)ms);
-        assert_string_equal(text, expected);
-        int64_t back;
-        assert_true(text_to_time_ms(slice_of(text), &back));
-        assert_true(back == time_ms);
+        check_time(low + (int64_t)rng_below(&rng, range));
+    }
+    /* The days around the end of February and of the year, over two cycles of leap years. */
+    for (int year = 1580; year < 2420; year++) {
+        for (int day = -1; day <= 2; day++) {
+            struct tm february = {.tm_year = year - 1900, .tm_mon = 1, .tm_mday = 28 + day};
+            struct tm december = {.tm_year = year - 1900, .tm_mon = 11, .tm_mday = 31 + day};
+            check_time((int64_t)timegm(&february) * 1000);
+            check_time((int64_t)timegm(&december) * 1000 - 1);
+        }
     }
     char extreme[32];
     text_from_time_ms(INT64_MIN, extreme);

@@ -28,7 +28,8 @@ void mutex_unlock(struct mutex *mutex);
 void condition_init(struct condition *condition); /* waits on the monotonic clock */
 void condition_deinit(struct condition *condition);
 void condition_wait(struct condition *condition, struct mutex *mutex);
-/* False when `timeout_ms` passed without a signal; spurious wake-ups happen, check and wait again. */
+/* False when `timeout_ms` passed without a signal; spurious wake-ups happen, check and wait again.
+ */
 bool condition_wait_ms(struct condition *condition, struct mutex *mutex, int64_t timeout_ms);
 void condition_signal(struct condition *condition);
 void condition_broadcast(struct condition *condition);
