@@ -1,0 +1,354 @@
+#include "flow/feature.h"
+
+#include "base/hash.h"
+#include "base/memory.h"
+
+#include <math.h>
+
+/* --- the plan --- */
+
+enum source_kind {
+    SOURCE_USER,
+    SOURCE_ITEM,
+    SOURCE_AUTHOR,
+    SOURCE_CATEGORY,
+    SOURCE_TAG,
+    SOURCE_HOUR,
+    SOURCE_SURFACE,
+    SOURCE_LAST,
+    SOURCE_CONTEXT,
+};
+
+struct source {
+    enum source_kind kind;
+    uint64_t name; /* SOURCE_CONTEXT: hash of the context name */
+};
+
+struct slot {
+    uint64_t salt; /* hash of the feature's name: keeps the slots apart in the table */
+    bool cross;
+    struct source a, b;
+};
+
+struct features {
+    const struct config *config;
+    int slot_count;
+    int tasks; /* with dense features of their own */
+    struct slot slots[CONFIG_LIST_MAX];
+};
+
+static struct source source_of(struct slice name) {
+    static const char *const names[] = {
+        [SOURCE_USER] = "user", [SOURCE_ITEM] = "item", [SOURCE_AUTHOR] = "author",
+        [SOURCE_CATEGORY] = "category", [SOURCE_TAG] = "tag", [SOURCE_HOUR] = "hour",
+        [SOURCE_SURFACE] = "surface", [SOURCE_LAST] = "last",
+    };
+    for (int k = SOURCE_USER; k <= SOURCE_LAST; k++) {
+        if (slice_is(name, names[k])) {
+            return (struct source){(enum source_kind)k, 0};
+        }
+    }
+    return (struct source){SOURCE_CONTEXT, hash_slice(name)};
+}
+
+static struct slot slot_of(struct slice name) {
+    struct slot slot = {.salt = hash_slice(name)};
+    const char *star = memchr(name.data, '*', name.size);
+    if (!star) {
+        slot.a = source_of(name);
+        return slot;
+    }
+    size_t before = (size_t)(star - name.data);
+    slot.cross = true;
+    slot.a = source_of((struct slice){name.data, before});
+    slot.b = source_of((struct slice){star + 1, name.size - before - 1});
+    return slot;
+}
+
+leat_status features_create(const struct config *config, struct features **out, leat_error *err) {
+    struct features *features = memory_zalloc(sizeof(*features));
+    if (!features) {
+        return error_memory(err, sizeof(*features));
+    }
+    features->config = config;
+    features->slot_count = config->model.features.count;
+    features->tasks = config->action_count < FEATURE_TASKS ? config->action_count : FEATURE_TASKS;
+    for (int i = 0; i < features->slot_count; i++) {
+        features->slots[i] = slot_of(slice_of(config->model.features.names[i]));
+    }
+    *out = features;
+    return LEAT_OK;
+}
+
+void features_destroy(struct features *features) { memory_free(features); }
+
+int features_dense_count(const struct features *features) {
+    return DENSE_FIXED + TASK_DENSE * features->tasks;
+}
+
+/* --- a request --- */
+
+/* What the session's pairs say of one item. */
+struct pair_sum {
+    uint64_t item; /* 0: free */
+    float out_last, out_session, in_session;
+};
+
+struct feature_request {
+    const struct features *features;
+    struct feature_moment moment;
+    struct pair_sum *sums; /* open addressing */
+    uint32_t sum_mask;
+    double prior[CONFIG_ACTIONS_MAX];     /* log-odds of each task on the surface */
+    double strength[CONFIG_ACTIONS_MAX];  /* pseudo-count of the prior */
+    double rate[CONFIG_ACTIONS_MAX];
+    double liked_prior, liked_strength, liked_rate; /* of any positive action, for tastes */
+};
+
+uint64_t feature_region_name(void) { return hash_bytes("region", 6); }
+
+uint64_t feature_context(const struct profile_view *profile, const struct slice *context, int count,
+                         uint64_t name_hash) {
+    for (int i = 0; i < count; i++) {
+        if (hash_slice(context[2 * i]) == name_hash) {
+            return row_value_hash(context[2 * i + 1]);
+        }
+    }
+    for (int i = 0; i < profile->context_count; i++) {
+        if (profile->context_names[i] == name_hash) {
+            return profile->context_values[i];
+        }
+    }
+    return 0;
+}
+
+static struct pair_sum *sum_at(const struct feature_request *request, uint64_t item) {
+    uint32_t slot = (uint32_t)hash_mix(item, 0) & request->sum_mask;
+    while (request->sums[slot].item != 0 && request->sums[slot].item != item) {
+        slot = (slot + 1) & request->sum_mask;
+    }
+    return &request->sums[slot];
+}
+
+static leat_status sums_build(struct feature_request *request, struct arena *arena,
+                              leat_error *err) {
+    const struct feature_moment *moment = &request->moment;
+    uint32_t neighbours = 0;
+    for (int p = 0; p < moment->pairs_count; p++) {
+        neighbours += (uint32_t)(moment->pairs[p].out_count + moment->pairs[p].in_count);
+    }
+    uint32_t capacity = 8;
+    while (capacity < 2 * neighbours) {
+        capacity *= 2;
+    }
+    request->sum_mask = capacity - 1;
+    request->sums = ARENA_NEW(arena, struct pair_sum, capacity);
+    if (!request->sums) {
+        return error_memory(err, capacity * sizeof(struct pair_sum));
+    }
+    double fade = 1.0;
+    double norm = 0;
+    for (int p = 0; p < moment->pairs_count; p++, fade *= PAIRS_FADE) {
+        norm += fade;
+    }
+    fade = 1.0;
+    for (int p = 0; p < moment->pairs_count; p++, fade *= PAIRS_FADE) {
+        const struct pairs_view *view = &moment->pairs[p];
+        for (int i = 0; i < view->out_count; i++) {
+            struct pair_sum *sum = sum_at(request, view->out[i].item);
+            sum->item = view->out[i].item;
+            sum->out_session += (float)(view->out[i].share * fade / norm);
+            sum->out_last += p == 0 ? (float)view->out[i].share : 0.0f;
+        }
+        for (int i = 0; i < view->in_count; i++) {
+            struct pair_sum *sum = sum_at(request, view->in[i].item);
+            sum->item = view->in[i].item;
+            sum->in_session += (float)(view->in[i].share * fade / norm);
+        }
+    }
+    return LEAT_OK;
+}
+
+/* The prior of a smoothed rate: running rate, and a pseudo-count that stands for one standard
+ * deviation on the log-odds scale, 1 / (p (1 - p)). */
+static void prior_of(double positives, double chances, double *rate, double *log_odds,
+                     double *strength) {
+    chances = chances > positives ? chances : positives;
+    *rate = (positives + 1.0) / (chances + 2.0);
+    *log_odds = log(*rate / (1.0 - *rate));
+    *strength = fmin(1.0 / (*rate * (1.0 - *rate)), 1000.0);
+}
+
+static void priors_build(struct feature_request *request) {
+    const struct config *config = request->features->config;
+    const struct background_view *background = request->moment.background;
+    double liked = 0;
+    double shown = 0;
+    for (int t = 0; t < config->action_count; t++) {
+        double positives = (double)background->positives[t];
+        double chances = (double)background->chances[t];
+        prior_of(positives, chances, &request->rate[t], &request->prior[t], &request->strength[t]);
+        if (config->actions[t].fields.weight > 0) {
+            liked += positives;
+            shown = fmax(shown, chances);
+        }
+    }
+    prior_of(liked, shown, &request->liked_rate, &request->liked_prior, &request->liked_strength);
+}
+
+leat_status feature_begin(const struct features *features, const struct feature_moment *moment,
+                          struct arena *arena, struct feature_request **out, leat_error *err) {
+    struct feature_request *request = ARENA_NEW(arena, struct feature_request, 1);
+    if (!request) {
+        return error_memory(err, sizeof(*request));
+    }
+    request->features = features;
+    request->moment = *moment;
+    TRY(sums_build(request, arena, err));
+    priors_build(request);
+    *out = request;
+    return LEAT_OK;
+}
+
+/* --- keys --- */
+
+struct values {
+    int count;
+    uint64_t single;
+    const uint64_t *list;
+};
+
+static uint64_t hour_of(int64_t time_ms) { return (uint64_t)(time_ms / 3600000 % 24) + 1; }
+
+static struct values values_of(const struct feature_request *request,
+                               const struct catalog_view *item, struct source source) {
+    const struct feature_moment *moment = &request->moment;
+    uint64_t value = 0;
+    switch (source.kind) {
+    case SOURCE_USER: value = moment->profile->hash; break;
+    case SOURCE_ITEM: value = item->hash; break;
+    case SOURCE_AUTHOR: value = item->author; break;
+    case SOURCE_HOUR: value = hour_of(moment->now_ms); break;
+    case SOURCE_SURFACE: value = (uint64_t)moment->surface + 1; break;
+    case SOURCE_LAST: value = moment->profile->session_count ? moment->profile->session[0] : 0; break;
+    case SOURCE_CATEGORY: return (struct values){item->category_count, 0, item->categories};
+    case SOURCE_TAG: return (struct values){item->tag_count, 0, item->tags};
+    case SOURCE_CONTEXT:
+        value = feature_context(moment->profile, moment->context, moment->context_count,
+                                source.name);
+        break;
+    }
+    return (struct values){value != 0, value, NULL};
+}
+
+static uint64_t value_at(const struct values *values, int index) {
+    return values->list ? values->list[index] : values->single;
+}
+
+static int keys_fill(const struct feature_request *request, const struct catalog_view *item,
+                     uint64_t *keys) {
+    int count = 0;
+    for (int s = 0; s < request->features->slot_count; s++) {
+        const struct slot *slot = &request->features->slots[s];
+        struct values a = values_of(request, item, slot->a);
+        struct values b = {1, 0, NULL};
+        if (slot->cross) {
+            b = values_of(request, item, slot->b);
+        }
+        for (int i = 0; i < a.count * b.count && count < EXAMPLE_KEYS_MAX; i++) {
+            uint64_t key = hash_mix(slot->salt, value_at(&a, i / b.count));
+            keys[count++] = slot->cross ? hash_mix(key, value_at(&b, i % b.count)) : key;
+        }
+    }
+    return count;
+}
+
+/* --- dense --- */
+
+#define SHARE_FLOOR 1e-5
+#define LOG_SCALE   0.5 /* brings natural logs of shares to about [-3, 3] */
+
+static float log_share(double share) {
+    return (float)(LOG_SCALE * (log(share + SHARE_FLOOR) + 6.0));
+}
+
+static float smoothed(double positives, double chances, double rate, double prior,
+                      double strength) {
+    chances = chances > positives ? chances : positives;
+    double p = (positives + strength * rate) / (chances + strength);
+    return (float)(log(p / (1.0 - p)) - prior);
+}
+
+static void dense_next(const struct feature_request *request, const struct catalog_view *item,
+                       const struct tally_view *tally, float *dense) {
+    const struct background_view *background = request->moment.background;
+    const struct pair_sum *sum = sum_at(request, item->hash);
+    double share[TALLY_SCALES];
+    for (int s = 0; s < TALLY_SCALES; s++) {
+        share[s] = background->volume[s] > 0 ? tally->acted[s] / background->volume[s] : 0;
+        dense[DENSE_MINUTES + s] = log_share(share[s]);
+    }
+    double next = 0.5 * (double)sum->out_session + 0.1 * (double)sum->in_session + 0.4 * share[0];
+    dense[DENSE_NEXT] = log_share(next);
+    dense[DENSE_OUT_LAST] = log_share((double)sum->out_last);
+    dense[DENSE_OUT_SESSION] = log_share((double)sum->out_session);
+    dense[DENSE_IN_SESSION] = log_share((double)sum->in_session);
+    dense[DENSE_PAIRED] = sum->item != 0 ? 1.0f : 0.0f;
+    double here = tally->acted[0] > 0 ? tally->acted_here / tally->acted[0] : 0;
+    dense[DENSE_HERE] = (float)log(here + 0.05);
+}
+
+/* The person's mean smoothed rate over the values of an item; 0 for unknown ones. */
+static float taste_rate(const struct feature_request *request, const struct profile_taste *tastes,
+                        int taste_count, const uint64_t *values, int count) {
+    float sum = 0;
+    for (int v = 0; v < count; v++) {
+        for (int i = 0; i < taste_count; i++) {
+            if (tastes[i].value == values[v]) {
+                sum += smoothed((double)tastes[i].acted, (double)tastes[i].shown,
+                                request->liked_rate, request->liked_prior,
+                                request->liked_strength);
+            }
+        }
+    }
+    return count > 0 ? sum / (float)count : 0.0f;
+}
+
+static void dense_person(const struct feature_request *request, const struct catalog_view *item,
+                         const struct tally_view *tally, float *dense) {
+    const struct profile_view *profile = request->moment.profile;
+    double age_ms = (double)(request->moment.now_ms - item->created_ms);
+    dense[DENSE_AGE] = (float)(0.3 * log1p(fmax(age_ms, 0.0) / 3600000.0));
+    dense[DENSE_USER_CATEGORY] =
+        taste_rate(request, profile->categories, profile->category_count, item->categories,
+                   item->category_count);
+    dense[DENSE_USER_AUTHOR] =
+        taste_rate(request, profile->authors, profile->author_count, &item->author,
+                   item->author != 0);
+    uint32_t user_count = 0;
+    uint32_t item_count = 0;
+    float *task = dense + DENSE_FIXED;
+    for (int t = 0; t < request->features->tasks; t++, task += TASK_DENSE) {
+        user_count = profile->chances[t] > user_count ? profile->chances[t] : user_count;
+        item_count = tally->chances[t] > item_count ? tally->chances[t] : item_count;
+        double rate = request->rate[t];
+        double prior = request->prior[t];
+        double strength = request->strength[t];
+        task[TASK_USER] =
+            smoothed(profile->positives[t], profile->chances[t], rate, prior, strength);
+        task[TASK_USER_LATELY] = smoothed((double)profile->lately_positives[t],
+                                          (double)profile->lately_chances[t], rate, prior, strength);
+        task[TASK_ITEM] = smoothed(tally->positives[t], tally->chances[t], rate, prior, strength);
+    }
+    dense[DENSE_USER_COUNT] = 0.1f * (float)log1p(user_count);
+    dense[DENSE_ITEM_COUNT] = 0.1f * (float)log1p(item_count);
+}
+
+void feature_fill(const struct feature_request *request, const struct catalog_view *item,
+                  const struct tally_view *tally, uint64_t *keys, int *key_count, float *dense,
+                  int *dense_count) {
+    *key_count = keys_fill(request, item, keys);
+    *dense_count = features_dense_count(request->features);
+    dense_next(request, item, tally, dense);
+    dense_person(request, item, tally, dense);
+}

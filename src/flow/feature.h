@@ -1,0 +1,77 @@
+/* Features: the model's input for (person, moment, item), one function for serving and for examples.
+ *
+ * Two halves: what the request says is prepared once (feature_begin), what the item says is added for
+ * each candidate (feature_fill). The keys follow model.features in order; a name that is not built in
+ * is looked up in the context. The dense features are enum dense, then TASK_DENSE ones for each of
+ * the first FEATURE_TASKS tasks. */
+#ifndef FLOW_FEATURE_H
+#define FLOW_FEATURE_H
+
+#include "base/arena.h"
+#include "flow/background.h"
+#include "flow/catalog.h"
+#include "flow/example.h"
+#include "flow/pairs.h"
+#include "flow/profile.h"
+#include "flow/tally.h"
+
+/* Shares are of all actions with a positive weight on the surface; logs are natural and scaled so
+ * that most values lie in [-3, 3]. */
+enum dense {
+    DENSE_NEXT,          /* log of a fixed mixture of the shares below: a prior of "next item" */
+    DENSE_OUT_LAST,      /* log share among those that follow the session's last item */
+    DENSE_OUT_SESSION,   /* the same over the session, faded by distance */
+    DENSE_IN_SESSION,    /* log share among those that come before the session's items */
+    DENSE_PAIRED,        /* 1 when any pair of the session names the item */
+    DENSE_MINUTES,       /* log popularity share, shortest half-life */
+    DENSE_HOUR,
+    DENSE_DAY,
+    DENSE_HERE,          /* log of the item's share of its own acts that came from this region */
+    DENSE_AGE,           /* log of hours since the item was created */
+    DENSE_USER_COUNT,    /* log of the person's chances */
+    DENSE_ITEM_COUNT,    /* log of the item's chances */
+    DENSE_USER_CATEGORY, /* mean over the item's categories of the person's smoothed rate */
+    DENSE_USER_AUTHOR,   /* the person's smoothed rate with the author */
+    DENSE_FIXED
+};
+/* For each task: smoothed log-odds, minus the surface's, of the person, of the person lately, and of
+ * the item. An unseen key gives 0. */
+enum task_dense { TASK_USER, TASK_USER_LATELY, TASK_ITEM, TASK_DENSE };
+enum { FEATURE_TASKS = 4 };
+
+struct features; /* the plan made from model.features; immutable */
+
+leat_status features_create(const struct config *config, struct features **out, leat_error *err);
+void features_destroy(struct features *features);
+int features_dense_count(const struct features *features);
+
+/* What the request says. All borrowed until the last feature_fill. */
+struct feature_moment {
+    int64_t now_ms;
+    int surface;
+    uint64_t region;                     /* 0: unknown */
+    const struct profile_view *profile;  /* all zero for nobody */
+    const struct background_view *background;
+    const struct pairs_view *pairs;      /* of the newest session items, newest first */
+    int pairs_count;
+    int context_count;                   /* pairs that win over the profile's */
+    const struct slice *context;
+};
+
+struct feature_request;
+
+leat_status feature_begin(const struct features *features, const struct feature_moment *moment,
+                          struct arena *arena, struct feature_request **out, leat_error *err);
+
+/* One candidate. `keys` holds EXAMPLE_KEYS_MAX, `dense` EXAMPLE_DENSE_MAX. Any thread; no allocation. */
+void feature_fill(const struct feature_request *request, const struct catalog_view *item,
+                  const struct tally_view *tally, uint64_t *keys, int *key_count, float *dense,
+                  int *dense_count);
+
+/* The value of a context name for a person and a request; 0: unknown. */
+uint64_t feature_context(const struct profile_view *profile, const struct slice *context, int count,
+                         uint64_t name_hash);
+/* Hash of the context name that stands for the region. */
+uint64_t feature_region_name(void);
+
+#endif

@@ -1,0 +1,77 @@
+/* Flow: the operators wired together, row by row in log order.
+ *
+ *   row -> dedup -> [features of click logs] -> join -> catalog -> profile -> pairs -> tally,
+ *          background                            |
+ *                                                +-> examples (in rising order of sequence)
+ *
+ * Time moves first: before a row is applied, everything due at its append time has fired. Each
+ * operator's state depends only on the order of rows within a key group; examples are made at their
+ * row, from the state as it stood before the row was counted. No result depends on how rows are cut
+ * into batches.
+ *
+ * One thread applies. The views (profile_read and the like) may be read by any thread. */
+#ifndef FLOW_FLOW_H
+#define FLOW_FLOW_H
+
+#include "base/metrics.h"
+#include "flow/background.h"
+#include "flow/catalog.h"
+#include "flow/example.h"
+#include "flow/feature.h"
+#include "flow/pairs.h"
+#include "flow/profile.h"
+#include "flow/tally.h"
+#include "state/state.h"
+
+struct flow;
+
+enum { FLOW_STATES = 7 };
+
+struct flow_options {
+    const struct config *config;  /* borrowed for the flow's life */
+    struct metrics *metrics;      /* may be NULL */
+    void (*emit)(void *context, const struct example *example);
+    void *context;
+};
+
+leat_status flow_open(const struct flow_options *options, struct flow **out, leat_error *err);
+void flow_close(struct flow *flow);
+
+/* Applies rows [from, to) of a batch of any log schema, whose first row has `first_sequence`.
+ * `event_clock`: append time of a row is the newest event time so far, else `append_ms`. */
+void flow_apply(struct flow *flow, const struct batch *batch, uint64_t first_sequence,
+                int64_t append_ms, bool event_clock, int64_t from, int64_t to);
+
+/* Append time of the newest row applied. Any thread. */
+int64_t flow_now(const struct flow *flow);
+void flow_set_now(struct flow *flow, int64_t now_ms); /* after a restore */
+uint64_t flow_bytes(const struct flow *flow);         /* of all state */
+
+/* The operators' states in a fixed order, for checkpoints and digests. */
+struct state *flow_state(const struct flow *flow, int index); /* 0..FLOW_STATES */
+const char *flow_state_name(int index);
+/* After all states were restored: rebuilds what is derived. */
+leat_status flow_restored(struct flow *flow, leat_error *err);
+
+/* The operators, to read. */
+struct catalog *flow_catalog(const struct flow *flow);
+struct profile *flow_profile(const struct flow *flow);
+struct tally *flow_tally(const struct flow *flow);
+struct pairs *flow_pairs(const struct flow *flow);
+struct background *flow_background(const struct flow *flow);
+const struct features *flow_features(const struct flow *flow);
+const struct config *flow_config(const struct flow *flow);
+
+/* Everything a request needs to know of a person and a moment, read once. */
+struct flow_moment {
+    struct profile_view profile;
+    struct background_view background;
+    struct pairs_view pairs[PAIRS_BACK];
+    struct feature_moment feature; /* points into the above */
+};
+/* `context` (pairs) wins over what is known of the person. */
+void flow_moment_read(const struct flow *flow, struct slice user, int surface, int64_t now_ms,
+                      const struct slice *context, int context_count, struct arena *arena,
+                      struct flow_moment *out);
+
+#endif

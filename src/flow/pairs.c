@@ -1,0 +1,194 @@
+#include "flow/pairs.h"
+
+#include "base/hash.h"
+#include "base/memory.h"
+#include "flow/decay.h"
+
+/* One record an item and side, so that a side grows on its own. */
+enum { PAIRS_OUT = 0, PAIRS_IN = 1 };
+
+struct neighbour {
+    uint64_t item;
+    double weight; /* forward-decayed from the record's base */
+};
+
+struct side_record {
+    int64_t base_ms;
+    double total; /* of all weights ever added, forward-decayed */
+    uint64_t count;
+    struct neighbour neighbours[];
+};
+
+struct pairs {
+    struct state *state;
+    int64_t half_life_ms;
+    uint64_t kept_max;
+};
+
+leat_status pairs_open(const struct config *config, struct state_budget *budget,
+                       struct pairs **out, leat_error *err) {
+    struct pairs *pairs = memory_zalloc(sizeof(*pairs));
+    if (!pairs) {
+        return error_memory(err, sizeof(*pairs));
+    }
+    pairs->half_life_ms = config->flow.pair_half_life;
+    pairs->kept_max = (uint64_t)config->flow.neighbours;
+    struct state_options options = {
+        .name = "pairs", .groups = (uint32_t)config->root.key_groups, .budget = budget};
+    leat_status status = state_open(&options, &pairs->state, err);
+    if (status < 0) {
+        memory_free(pairs);
+        return status;
+    }
+    *out = pairs;
+    return LEAT_OK;
+}
+
+void pairs_close(struct pairs *pairs) {
+    if (pairs) {
+        state_close(pairs->state);
+        memory_free(pairs);
+    }
+}
+
+struct state *pairs_state(struct pairs *pairs) { return pairs->state; }
+
+static uint32_t side_size(uint64_t capacity) {
+    return (uint32_t)(sizeof(struct side_record) + capacity * sizeof(struct neighbour));
+}
+
+static uint64_t side_capacity(uint32_t size) {
+    return (size - sizeof(struct side_record)) / sizeof(struct neighbour);
+}
+
+static void side_renew(struct side_record *side, int64_t time_ms, int64_t half_life_ms) {
+    double factor = 1.0 / decay_factor(time_ms, side->base_ms, half_life_ms);
+    for (uint64_t i = 0; i < side->count; i++) {
+        side->neighbours[i].weight *= factor;
+    }
+    side->total *= factor;
+    side->base_ms = time_ms;
+}
+
+/* The place for a neighbour that is not there yet: a free one, or the lightest one's. */
+static struct neighbour *side_place(struct side_record *side, uint64_t kept_max) {
+    if (side->count < kept_max) {
+        return &side->neighbours[side->count++];
+    }
+    struct neighbour *lightest = &side->neighbours[0];
+    for (uint64_t i = 1; i < side->count; i++) {
+        if (side->neighbours[i].weight < lightest->weight) {
+            lightest = &side->neighbours[i];
+        }
+    }
+    return lightest;
+}
+
+static void side_add(struct side_record *side, uint64_t kept_max, uint64_t item, double weight) {
+    side->total += weight;
+    for (uint64_t i = 0; i < side->count; i++) {
+        if (side->neighbours[i].item == item) {
+            side->neighbours[i].weight += weight;
+            return;
+        }
+    }
+    *side_place(side, kept_max) = (struct neighbour){item, weight};
+}
+
+/* `id` is absent where only the hash is known: then the record must be there already. */
+static struct side_record *side_at(struct pairs *pairs, const struct state_key *key,
+                                   int64_t time_ms) {
+    uint32_t size = 0;
+    void *record = state_edit(pairs->state, key, &size);
+    uint64_t count = record ? ((struct side_record *)record)->count : 0;
+    bool full = record && count == side_capacity(size) && count < pairs->kept_max;
+    if (!record || full) {
+        uint64_t capacity = count == 0 ? 4 : 2 * count;
+        capacity = capacity < pairs->kept_max ? capacity : pairs->kept_max;
+        if (state_put(pairs->state, key, side_size(capacity), &record, NULL) < 0) {
+            return NULL;
+        }
+    }
+    struct side_record *side = record;
+    if (side->count == 0) {
+        side->base_ms = time_ms;
+    }
+    if ((double)(time_ms - side->base_ms) > DECAY_RENEW * (double)pairs->half_life_ms) {
+        side_renew(side, time_ms, pairs->half_life_ms);
+    }
+    return side;
+}
+
+static void side_push(struct pairs *pairs, const struct state_key *key, uint64_t neighbour,
+                      double amount, int64_t time_ms) {
+    state_enter(pairs->state, key->hash);
+    struct side_record *side = side_at(pairs, key, time_ms);
+    if (side) {
+        double weight = amount * decay_factor(time_ms, side->base_ms, pairs->half_life_ms);
+        side_add(side, pairs->kept_max, neighbour, weight);
+    }
+    state_leave(pairs->state, key->hash);
+}
+
+/* An item of the session has both records already, made when it was acted on itself. */
+static void item_begin(struct pairs *pairs, const struct row *row) {
+    state_enter(pairs->state, row->item_hash);
+    for (uint32_t kind = PAIRS_OUT; kind <= PAIRS_IN; kind++) {
+        struct state_key key = {row->item_hash, row->item, kind, 0};
+        side_at(pairs, &key, row->time_ms);
+    }
+    state_leave(pairs->state, row->item_hash);
+}
+
+void pairs_push(struct pairs *pairs, const struct row *row, const uint64_t *session, int count) {
+    item_begin(pairs, row);
+    double amount = 1.0;
+    int distance = 0;
+    for (int i = 0; i < count && distance < PAIRS_BACK; i++) {
+        if (session[i] == row->item_hash) {
+            continue;
+        }
+        struct state_key out = {session[i], {NULL, 0}, PAIRS_OUT, 0};
+        struct state_key in = {row->item_hash, row->item, PAIRS_IN, 0};
+        side_push(pairs, &out, row->item_hash, amount, row->time_ms);
+        side_push(pairs, &in, session[i], amount, row->time_ms);
+        amount *= PAIRS_FADE;
+        distance++;
+    }
+}
+
+static const struct pairs_neighbour *view_side(const struct pairs *pairs,
+                                               const struct side_record *side, int64_t now_ms,
+                                               struct arena *arena, int *count, double *weight) {
+    *count = 0;
+    *weight = 0;
+    if (!side || side->count == 0) {
+        return NULL;
+    }
+    struct pairs_neighbour *out = ARENA_NEW(arena, struct pairs_neighbour, side->count);
+    if (!out) {
+        return NULL;
+    }
+    for (uint64_t i = 0; i < side->count; i++) {
+        out[i].item = side->neighbours[i].item;
+        out[i].share = side->neighbours[i].weight / side->total;
+    }
+    *count = (int)side->count;
+    *weight = side->total / decay_factor(now_ms, side->base_ms, pairs->half_life_ms);
+    return out;
+}
+
+bool pairs_read(struct pairs *pairs, uint64_t item, int64_t now_ms, struct arena *arena,
+                struct pairs_view *out) {
+    *out = (struct pairs_view){.item = item};
+    struct state_key key = {item, {NULL, 0}, PAIRS_OUT, 0};
+    uint32_t size;
+    state_enter(pairs->state, item);
+    const struct side_record *side = state_get(pairs->state, &key, &size, NULL);
+    out->out = view_side(pairs, side, now_ms, arena, &out->out_count, &out->out_weight);
+    key.kind = PAIRS_IN;
+    side = state_get(pairs->state, &key, &size, NULL);
+    out->in = view_side(pairs, side, now_ms, arena, &out->in_count, &out->in_weight);
+    state_leave(pairs->state, item);
+    return out->out_count > 0 || out->in_count > 0;
+}
