@@ -1,0 +1,227 @@
+#include "learn/kernel.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { LANES = 8 };
+
+static inline float combine_lanes(const float p[LANES]) {
+    return ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
+}
+
+/* --- the reference: what every other variant must repeat bit for bit --- */
+
+static float dot_scalar(const float *a, const float *b, int n) {
+    float lanes[LANES] = {0};
+    for (int i = 0; i < n; i++) {
+        lanes[i % LANES] += a[i] * b[i];
+    }
+    return combine_lanes(lanes);
+}
+
+static void sums_scalar(const float *rows, int count, int n, float *sum, float *squares) {
+    memset(sum, 0, (size_t)n * sizeof(float));
+    memset(squares, 0, (size_t)n * sizeof(float));
+    for (int r = 0; r < count; r++) {
+        const float *row = rows + (size_t)r * (size_t)n;
+        for (int i = 0; i < n; i++) {
+            sum[i] += row[i];
+            squares[i] += row[i] * row[i];
+        }
+    }
+}
+
+static void pairs_scalar(const float *sum, const float *squares, int n, float *out) {
+    for (int i = 0; i < n; i++) {
+        out[i] = 0.5f * (sum[i] * sum[i] - squares[i]);
+    }
+}
+
+static void add_scaled_scalar(float *y, float scale, const float *x, int n) {
+    for (int i = 0; i < n; i++) {
+        y[i] += scale * x[i];
+    }
+}
+
+static void scale_scalar(float *y, float scale, const float *x, int n) {
+    for (int i = 0; i < n; i++) {
+        y[i] = scale * x[i];
+    }
+}
+
+static void pull_scalar(const float *q, const float *sum, const float *v, int n, float *out) {
+    for (int i = 0; i < n; i++) {
+        out[i] = q[i] * (sum[i] - v[i]);
+    }
+}
+
+static void adagrad_scalar(float *x, float *state, const float *gradient, int n, float rate,
+                           float l2) {
+    for (int i = 0; i < n; i++) {
+        float g = gradient[i] + l2 * x[i];
+        state[i] += g * g;
+        x[i] -= rate * g / sqrtf(state[i]);
+    }
+}
+
+static const struct kernel scalar = {
+    .name = "scalar",
+    .dot = dot_scalar,
+    .sums = sums_scalar,
+    .pairs = pairs_scalar,
+    .add_scaled = add_scaled_scalar,
+    .scale = scale_scalar,
+    .pull = pull_scalar,
+    .adagrad = adagrad_scalar,
+};
+
+const struct kernel *kernel_scalar(void) {
+    return &scalar;
+}
+
+/* --- AVX2: eight lanes at once; masked loads and stores at the tail, whose idle lanes add +0 to
+ * partial sums that start at +0, which changes no bit --- */
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define AVX2 __attribute__((target("avx2")))
+
+/* The first n lanes (0..8). */
+AVX2 static inline __m256i mask_of(int n) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane);
+}
+
+AVX2 static float dot_avx2(const float *a, const float *b, int n) {
+    __m256 sum = _mm256_setzero_ps();
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        __m256 product = _mm256_mul_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+        sum = _mm256_add_ps(sum, product);
+    }
+    if (i < n) {
+        __m256i mask = mask_of(n - i);
+        __m256 product =
+            _mm256_mul_ps(_mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(b + i, mask));
+        sum = _mm256_add_ps(sum, product);
+    }
+    float lanes[LANES];
+    _mm256_storeu_ps(lanes, sum);
+    return combine_lanes(lanes);
+}
+
+/* One block of eight columns down all rows, so that the sums stay in registers. */
+AVX2 static void sums_avx2(const float *rows, int count, int n, float *sum, float *squares) {
+    for (int i = 0; i < n; i += LANES) {
+        __m256i mask = mask_of(n - i);
+        __m256 s = _mm256_setzero_ps();
+        __m256 q = _mm256_setzero_ps();
+        for (int r = 0; r < count; r++) {
+            __m256 v = _mm256_maskload_ps(rows + (size_t)r * (size_t)n + i, mask);
+            s = _mm256_add_ps(s, v);
+            q = _mm256_add_ps(q, _mm256_mul_ps(v, v));
+        }
+        _mm256_maskstore_ps(sum + i, mask, s);
+        _mm256_maskstore_ps(squares + i, mask, q);
+    }
+}
+
+AVX2 static void pairs_avx2(const float *sum, const float *squares, int n, float *out) {
+    const __m256 half = _mm256_set1_ps(0.5f);
+    for (int i = 0; i < n; i += LANES) {
+        __m256i mask = mask_of(n - i);
+        __m256 s = _mm256_maskload_ps(sum + i, mask);
+        __m256 d = _mm256_sub_ps(_mm256_mul_ps(s, s), _mm256_maskload_ps(squares + i, mask));
+        _mm256_maskstore_ps(out + i, mask, _mm256_mul_ps(half, d));
+    }
+}
+
+AVX2 static void add_scaled_avx2(float *y, float scale, const float *x, int n) {
+    const __m256 factor = _mm256_set1_ps(scale);
+    for (int i = 0; i < n; i += LANES) {
+        __m256i mask = mask_of(n - i);
+        __m256 product = _mm256_mul_ps(factor, _mm256_maskload_ps(x + i, mask));
+        _mm256_maskstore_ps(y + i, mask, _mm256_add_ps(_mm256_maskload_ps(y + i, mask), product));
+    }
+}
+
+AVX2 static void scale_avx2(float *y, float scale, const float *x, int n) {
+    const __m256 factor = _mm256_set1_ps(scale);
+    for (int i = 0; i < n; i += LANES) {
+        __m256i mask = mask_of(n - i);
+        _mm256_maskstore_ps(y + i, mask, _mm256_mul_ps(factor, _mm256_maskload_ps(x + i, mask)));
+    }
+}
+
+AVX2 static void pull_avx2(const float *q, const float *sum, const float *v, int n, float *out) {
+    for (int i = 0; i < n; i += LANES) {
+        __m256i mask = mask_of(n - i);
+        __m256 d =
+            _mm256_sub_ps(_mm256_maskload_ps(sum + i, mask), _mm256_maskload_ps(v + i, mask));
+        _mm256_maskstore_ps(out + i, mask, _mm256_mul_ps(_mm256_maskload_ps(q + i, mask), d));
+    }
+}
+
+/* Idle lanes divide 0 by 0; nothing reads them. */
+AVX2 static void adagrad_avx2(float *x, float *state, const float *gradient, int n, float rate,
+                              float l2) {
+    const __m256 rates = _mm256_set1_ps(rate);
+    const __m256 decay = _mm256_set1_ps(l2);
+    for (int i = 0; i < n; i += LANES) {
+        __m256i mask = mask_of(n - i);
+        __m256 value = _mm256_maskload_ps(x + i, mask);
+        __m256 g =
+            _mm256_add_ps(_mm256_maskload_ps(gradient + i, mask), _mm256_mul_ps(decay, value));
+        __m256 s = _mm256_add_ps(_mm256_maskload_ps(state + i, mask), _mm256_mul_ps(g, g));
+        __m256 step = _mm256_div_ps(_mm256_mul_ps(rates, g), _mm256_sqrt_ps(s));
+        _mm256_maskstore_ps(state + i, mask, s);
+        _mm256_maskstore_ps(x + i, mask, _mm256_sub_ps(value, step));
+    }
+}
+
+static const struct kernel avx2 = {
+    .name = "avx2",
+    .dot = dot_avx2,
+    .sums = sums_avx2,
+    .pairs = pairs_avx2,
+    .add_scaled = add_scaled_avx2,
+    .scale = scale_avx2,
+    .pull = pull_avx2,
+    .adagrad = adagrad_avx2,
+};
+
+const struct kernel *kernel_best(void) {
+    return __builtin_cpu_supports("avx2") ? &avx2 : &scalar;
+}
+#else
+const struct kernel *kernel_best(void) {
+    return &scalar;
+}
+#endif
+
+/* exp(x) for x in [-87, 0]: x = n ln 2 + r, |r| <= ln 2 / 2; a polynomial for exp(r) (the Cephes
+ * library's expf), and n put into the exponent bits. ln 2 is taken off in two parts, the first of
+ * which has few bits, so that the product with n is exact. */
+static float exp_negative(float x) {
+    int n = (int)(x * 1.44269504f - 0.5f);
+    float r = x - (float)n * 0.693359375f;
+    r -= (float)n * -2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    float value = p * (r * r) + r + 1.0f;
+    uint32_t bits = (uint32_t)(n + 127) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof(power));
+    return value * power;
+}
+
+float kernel_sigmoid(float x) {
+    float e = exp_negative(x < -87.0f ? -87.0f : x > 87.0f ? -87.0f : x > 0.0f ? -x : x);
+    return x > 0.0f ? 1.0f / (1.0f + e) : e / (1.0f + e);
+}
