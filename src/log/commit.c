@@ -21,7 +21,8 @@ static leat_status batch_measure(const struct batch *batch, struct frame *frame,
                          (unsigned long long)frame->body_bytes, FRAME_BODY_BYTES_MAX);
     }
     /* The log is the truth: what it could not read back it must not take. */
-    return batch_check(batch, err);
+    leat_status status = batch_check(batch, err);
+    return status == LEAT_CORRUPT ? error_in(err, LEAT_INVALID, "append") : status;
 }
 
 leat_status commit_init(struct commit *commit, const struct batch *batches, int count,

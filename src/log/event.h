@@ -29,9 +29,11 @@ struct posted_event {
 };
 
 /* Adds one row to a builder of schema_event. Needs by kind: impression and actions: user, item;
- * item, item_delete: item; user, forget: user. LEAT_INVALID with the field, the value and the limit:
- * unknown kind or surface (with the nearest right name), missing or empty or too long field, invalid
- * UTF-8, a value that is not finite, a time outside [0, EVENT_TIME_MAX_MS). */
+ * item, item_delete: item; user, forget: user. LEAT_INVALID with the field, the value and the
+ * limit: unknown kind or surface (with the nearest right name), missing or empty or too long field,
+ * invalid UTF-8, a context value that is no JSON scalar, a value that is not finite, a time outside
+ * [0, EVENT_TIME_MAX_MS). Only `text` may be empty. An event that names no time gets
+ * EVENT_TIME_AT_APPEND (record.h). */
 leat_status event_add(struct builder *builder, const struct config *config,
                       const struct posted_event *event, leat_error *err);
 

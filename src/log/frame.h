@@ -40,9 +40,9 @@ struct frame {
     uint64_t body_checksum;
 };
 
-/* Writes header and body: FRAME_HEADER_BYTES + batch_body_size(batch) bytes to `out` (8-aligned). */
-void frame_write(const struct batch *batch, uint32_t log_id, uint32_t flags, uint64_t first_sequence,
-                 int64_t append_ms, uint8_t *out);
+/* Writes header and body: FRAME_HEADER_BYTES + batch_body_size(batch) bytes to `out`, 8-aligned. */
+void frame_write(const struct batch *batch, uint32_t log_id, uint32_t flags,
+                 uint64_t first_sequence, int64_t append_ms, uint8_t *out);
 /* Reads and checks a header; LEAT_CORRUPT names the field that is wrong. */
 leat_status frame_read_header(const uint8_t header[FRAME_HEADER_BYTES], struct frame *out,
                               leat_error *err);
@@ -57,7 +57,7 @@ leat_status frame_read_body(const struct frame *frame, const uint8_t *body, stru
  * whose body stands at out + FRAME_HEADER_BYTES already; sets frame->body_checksum. */
 struct frame frame_of(const struct batch *batch);
 void frame_seal(struct frame *frame, uint8_t *out);
-bool frame_header_whole(const uint8_t header[FRAME_HEADER_BYTES]); /* magic and checksum are right */
-bool frame_body_whole(const struct frame *frame, const uint8_t *body); /* its checksum is right */
+bool frame_header_whole(const uint8_t header[FRAME_HEADER_BYTES]); /* magic and checksum */
+bool frame_body_whole(const struct frame *frame, const uint8_t *body); /* checksum */
 
 #endif

@@ -8,7 +8,8 @@
  * refused with segment and offset. A gap in the sequence numbers, a frame of another log id, or an
  * unknown schema are corruption too.
  *
- * log_append* and log_wait may be called by any thread; a reader is used by one thread at a time. */
+ * log_append*, log_flush, log_wait and log_wake may be called by any thread; a reader is used by one
+ * thread at a time, and is closed before the log is. The folder is locked while the log is open. */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
 
@@ -27,7 +28,8 @@ struct log_options {
     const struct clock *clock; /* append time (ignored with event_clock) */
     bool event_clock;          /* append time is the newest event time so far */
     bool sync;                 /* fdatasync before acknowledging */
-    bool inline_writer;        /* no thread: log_append writes and syncs itself (replay, simulation) */
+    bool inline_writer;        /* no thread: log_append writes and syncs itself (replay,
+                                  simulation); no beats then */
     uint64_t segment_bytes;
     uint64_t queue_bytes;      /* appends wait while this much waits for the writer */
     int64_t oldest_ms;         /* event times are clamped to [now - oldest, now + skew] (not with */
@@ -56,12 +58,15 @@ struct log_receipt {
 };
 
 /* Appends `count` batches (1..16, of any log schema) as one commit and returns when it is durable.
- * Times of event rows are clamped in the written copy. LEAT_FULL when a batch exceeds the frame
- * bound; LEAT_IO: nothing of it will be seen, and the log refuses appends until it is opened again;
- * LEAT_CLOSED after log_close began. */
+ * Times of event rows are set and clamped in the written copy. LEAT_INVALID: a batch has no rows, is
+ * of another schema or not well formed. LEAT_FULL: a batch exceeds the frame bound; with `retry` the
+ * disk is full and the log is as before. LEAT_IO: no reader will see any of it, and the log refuses
+ * appends until it is opened again; the words say whether the rows may be found then. LEAT_CLOSED
+ * after log_close began. `out` may be NULL. */
 leat_status log_append(struct log *log, const struct batch *batches, int count,
                        struct log_receipt *out, leat_error *err);
-/* The same without waiting: the batches are copied, and follow in order. */
+/* The same without waiting for the disk: the batches are copied, and follow in order. What is lost
+ * later is reported by the next log_flush. */
 leat_status log_append_later(struct log *log, const struct batch *batches, int count,
                              leat_error *err);
 
@@ -71,7 +76,8 @@ uint64_t log_end(const struct log *log);   /* after the last durable row */
 /* Waits until log_end > `sequence`, or `timeout_ms`, or log_wake; returns log_end. */
 uint64_t log_wait(struct log *log, uint64_t sequence, int64_t timeout_ms);
 void log_wake(struct log *log);
-/* Waits until everything queued by log_append_later before the call is durable. */
+/* Waits until everything queued by log_append_later before the call is durable; the failure of the
+ * first that was lost since the last log_flush. */
 leat_status log_flush(struct log *log, leat_error *err);
 
 struct log_reader;
