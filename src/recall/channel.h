@@ -21,6 +21,7 @@ struct recall_request {
     const struct flow *flow;
     const struct config_surface *surface;
     int surface_index;
+    uint64_t region;                    /* 0: unknown */
     const struct profile_view *profile; /* all zero for an unknown or anonymous person */
     const struct pairs_view *pairs;     /* of the newest session items, newest first */
     int pairs_count;
@@ -54,7 +55,8 @@ leat_status recall_gather(const struct recall_request *request, struct arena *ar
                           struct candidate_set *set, leat_error *err);
 
 /* The channels; each adds at most `quota` candidates. */
-void recall_similar(const struct recall_request *request, int quota, struct candidate_set *set);
+leat_status recall_similar(const struct recall_request *request, int quota, struct arena *arena,
+                           struct candidate_set *set, leat_error *err);
 leat_status recall_trending(const struct recall_request *request, int quota, struct arena *arena,
                             struct candidate_set *set, leat_error *err);
 leat_status recall_fresh(const struct recall_request *request, int quota, struct arena *arena,
