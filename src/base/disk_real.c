@@ -54,6 +54,12 @@ static leat_status real_wrap(struct disk *disk, const char *path, int descriptor
     return LEAT_OK;
 }
 
+/* Opening a folder to read works, and only reading fails: refused here, with the better words. */
+static bool descriptor_is_folder(int descriptor) {
+    struct stat status;
+    return fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
 static leat_status real_open(struct disk *disk, const char *path, enum file_mode mode,
                              struct file **out, leat_error *err) {
     static const int flags[] = {
@@ -62,6 +68,10 @@ static leat_status real_open(struct disk *disk, const char *path, enum file_mode
         [FILE_CREATE] = O_RDWR | O_CREAT | O_EXCL,
     };
     int descriptor = open_uninterrupted(path, flags[mode], 0666);
+    if (descriptor >= 0 && descriptor_is_folder(descriptor)) {
+        close(descriptor);
+        return real_fail(err, path, "open", EISDIR);
+    }
     if (descriptor >= 0) {
         return real_wrap(disk, path, descriptor, out, err);
     }
