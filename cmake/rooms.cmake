@@ -48,6 +48,22 @@ function(leat_room room)
     endif()
 endfunction()
 
+# A file as bytes in a room's library: `const unsigned char <symbol>[]`, `const size_t <symbol>_size`.
+function(leat_embed room file symbol)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${file})
+    file(READ ${CMAKE_SOURCE_DIR}/${file} bytes HEX)
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+    set(made ${CMAKE_BINARY_DIR}/generated/${symbol}.c)
+    file(CONFIGURE OUTPUT ${made} @ONLY CONTENT
+"#include <stddef.h>
+extern const unsigned char ${symbol}[];
+extern const size_t ${symbol}_size;
+const unsigned char ${symbol}[] = {${bytes}};
+const size_t ${symbol}_size = sizeof(${symbol});
+")
+    target_sources(leat_${room} PRIVATE ${made})
+endfunction()
+
 function(leat_binary name)
     if(NOT EXISTS ${CMAKE_SOURCE_DIR}/src/app/main.c)
         return()

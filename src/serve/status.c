@@ -1,0 +1,49 @@
+/* What operators and their tools ask: is it up, is it caught up, what are its numbers. */
+#include "base/memory.h"
+#include "serve/http.h"
+
+extern const struct route route_metrics, route_healthz, route_readyz;
+
+static leat_status answer_metrics(struct exchange *exchange, leat_error *err) {
+    (void)err;
+    struct engine *engine = exchange->engine;
+    struct metrics *metrics = exchange->metrics;
+    metrics_set(metrics, METRIC_position_end, (double)engine_end(engine));
+    metrics_set(metrics, METRIC_position_applied, (double)engine_applied(engine));
+    metrics_set(metrics, METRIC_position_learnt, (double)engine_learnt(engine));
+    metrics_set(metrics, METRIC_resident_bytes, (double)memory_resident());
+    exchange->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    metrics_write(metrics, exchange->answer);
+    return LEAT_OK;
+}
+
+static leat_status answer_words(struct exchange *exchange, const char *words) {
+    exchange->content_type = "text/plain; charset=utf-8";
+    bytes_printf(exchange->answer, "%s\n", words);
+    return LEAT_OK;
+}
+
+static leat_status answer_healthz(struct exchange *exchange, leat_error *err) {
+    const char *failure = engine_failure(exchange->engine);
+    if (failure) {
+        return error_set(err, LEAT_CORRUPT, "%s", failure); /* 500, whatever stopped it */
+    }
+    return answer_words(exchange, "ok");
+}
+
+static leat_status answer_readyz(struct exchange *exchange, leat_error *err) {
+    const char *failure = engine_failure(exchange->engine);
+    if (failure) {
+        return error_set(err, LEAT_IO, "%s", failure);
+    }
+    if (!engine_ready(exchange->engine)) {
+        return error_retry(err, LEAT_IO, "replaying the log: %llu of %llu rows are applied",
+                           (unsigned long long)engine_applied(exchange->engine),
+                           (unsigned long long)engine_end(exchange->engine));
+    }
+    return answer_words(exchange, "ready");
+}
+
+const struct route route_metrics = {.path = "/metrics", .answer = {[HTTP_GET] = answer_metrics}};
+const struct route route_healthz = {.path = "/healthz", .answer = {[HTTP_GET] = answer_healthz}};
+const struct route route_readyz = {.path = "/readyz", .answer = {[HTTP_GET] = answer_readyz}};
