@@ -1,0 +1,475 @@
+/* The model: gradients against differences in double, learning against a planted model's best,
+ * restarts and kernels against one digest, scoring against the forward pass of learning. */
+#include "base/hash.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "base/test.h"
+#include "learn/learn_test.h"
+#include "learn/model_internal.h"
+
+#include <math.h>
+
+enum { TASKS = 3, DIMENSION = 5, DENSE = 4, KEYS = 6 };
+
+static struct config *new_config(int tasks, int dimension) {
+    struct config *config = calloc(1, sizeof(*config));
+    assert_non_null(config);
+    config->action_count = tasks;
+    config->model.dimension = dimension;
+    config->model.rate = 0.1;
+    config->model.rate_dense = 0.1;
+    config->model.l2 = 1e-4;
+    config->model.memory = 4 << 20;
+    config->root.seed = 3;
+    return config;
+}
+
+static struct model *open_model(const struct config *config, int dense_count) {
+    struct model *model = NULL;
+    assert_int_equal(model_open(config, dense_count, NULL, &model, NULL), LEAT_OK);
+    return model;
+}
+
+static uint64_t digest_of(struct model *model) {
+    uint64_t digest = 0;
+    assert_int_equal(model_digest(model, &digest, NULL), LEAT_OK);
+    return digest;
+}
+
+/* An example with its own arrays, drawn from a stream. */
+struct drawn {
+    struct example example;
+    uint64_t keys[EXAMPLE_KEYS_MAX];
+    float dense[EXAMPLE_DENSE_MAX];
+};
+
+static void draw(struct rng *rng, int keys, int dense, struct drawn *out) {
+    for (int i = 0; i < keys; i++) {
+        out->keys[i] = rng_below(rng, 200) * 977;
+    }
+    for (int i = 0; i < dense; i++) {
+        out->dense[i] = (float)rng_normal(rng);
+    }
+    out->example = (struct example){
+        .keys = out->keys,
+        .key_count = keys,
+        .dense = out->dense,
+        .dense_count = dense,
+        .mask = (uint32_t)rng_below(rng, 8),
+        .labels = (uint32_t)rng_below(rng, 8),
+        .weight = (float)(0.5 + rng_unit(rng)),
+        .log_odds = rng_below(rng, 3) ? 0.0f : 0.7f,
+    };
+}
+
+/* --- gradients --- */
+
+/* The loss of one example by the formula of model.h, in double, sum by plain sum. */
+static double loss(const struct model_shape *shape, const double *dense, const double *values,
+                   int count, const struct example *example) {
+    double total = 0;
+    for (int t = 0; t < shape->tasks; t++) {
+        const double *b = dense + t * shape->block;
+        double logit = b[0] + (double)example->log_odds;
+        for (int d = 0; d < shape->dense_count; d++) {
+            logit += b[1 + d] * (double)example->dense[d];
+        }
+        for (int i = 0; i < count; i++) {
+            logit += values[i * shape->weights + t];
+        }
+        for (int f = 0; f < shape->dimension; f++) {
+            double products = 0;
+            for (int i = 0; i < count; i++) {
+                for (int j = i + 1; j < count; j++) {
+                    products += values[i * shape->weights + shape->tasks + f] *
+                                values[j * shape->weights + shape->tasks + f];
+                }
+            }
+            logit += b[1 + shape->dense_count + f] * products;
+        }
+        double p = 1 / (1 + exp(-logit));
+        if (example->mask >> t & 1) {
+            total -= (double)example->weight * log(example->labels >> t & 1 ? p : 1 - p);
+        }
+    }
+    return total;
+}
+
+enum { VALUES = KEYS * (TASKS + DIMENSION), WEIGHTS = TASKS * (1 + DENSE + DIMENSION) };
+
+/* Moves each of `count` parameters both ways and compares the slope with `gradient`. */
+static void expect_slopes(double *parameters, int count, const float *gradient,
+                          const struct model_shape *shape, const double *dense,
+                          const double *values, const struct example *example) {
+    const double step = 1e-5;
+    for (int i = 0; i < count; i++) {
+        double kept = parameters[i];
+        parameters[i] = kept + step;
+        double above = loss(shape, dense, values, KEYS, example);
+        parameters[i] = kept - step;
+        double below = loss(shape, dense, values, KEYS, example);
+        parameters[i] = kept;
+        double slope = (above - below) / (2 * step);
+        assert_true(fabs(slope - (double)gradient[i]) < 1e-4 * (1 + fabs(slope)));
+    }
+}
+
+static void gradients_are_slopes(void **state) {
+    (void)state;
+    struct config *config = new_config(TASKS, DIMENSION);
+    struct model *model = open_model(config, DENSE);
+    struct rng rng;
+    rng_init(&rng, 21);
+    for (int round = 0; round < 50; round++) {
+        struct drawn drawn;
+        draw(&rng, KEYS, DENSE, &drawn);
+        drawn.keys[KEYS - 1] = drawn.keys[0]; /* a repeated key counts twice */
+        model_gather(model, &drawn.example);
+        assert_int_equal(model->pass.count, KEYS);
+        double values[VALUES], dense[WEIGHTS];
+        for (int i = 0; i < VALUES; i++) {
+            model->pass.values[i] = (float)rng_normal(&rng) * 0.5f;
+            values[i] = (double)model->pass.values[i];
+        }
+        for (int i = 0; i < WEIGHTS; i++) {
+            model->dense[i] = (float)rng_normal(&rng) * 0.5f;
+            dense[i] = (double)model->dense[i];
+        }
+        model_gradient(model, &drawn.example);
+        expect_slopes(values, VALUES, model->gradient.rows, &model->shape, dense, values,
+                      &drawn.example);
+        expect_slopes(dense, WEIGHTS, model->gradient.dense, &model->shape, dense, values,
+                      &drawn.example);
+    }
+    model_close(model);
+    free(config);
+}
+
+/* --- learning --- */
+
+enum { IDS = 40, FIELDS = 3, PLANTED = 4 };
+
+/* A model of the same family with known weights, over FIELDS fields of IDS ids and one input. */
+struct planted {
+    double w[FIELDS][IDS];
+    double v[FIELDS][IDS][PLANTED];
+};
+
+static void plant(struct planted *planted, struct rng *rng) {
+    for (int i = 0; i < FIELDS * IDS; i++) {
+        planted->w[i / IDS][i % IDS] = 0.5 * rng_normal(rng);
+        for (int f = 0; f < PLANTED; f++) {
+            planted->v[i / IDS][i % IDS][f] = 0.7 * rng_normal(rng);
+        }
+    }
+}
+
+static double planted_p(const struct planted *planted, const int *ids, double x) {
+    double logit = -1.0 + 0.8 * x;
+    for (int a = 0; a < FIELDS; a++) {
+        logit += planted->w[a][ids[a]];
+        for (int b = a + 1; b < FIELDS; b++) {
+            for (int f = 0; f < PLANTED; f++) {
+                logit += planted->v[a][ids[a]][f] * planted->v[b][ids[b]][f];
+            }
+        }
+    }
+    return 1 / (1 + exp(-logit));
+}
+
+struct losses {
+    double model, best, constant; /* mean log loss: learnt, of the true probabilities, of none */
+};
+
+static double entropy(double p, double q) {
+    return -(p * log(q) + (1 - p) * log(1 - q));
+}
+
+/* Learns `examples` draws, then takes the expected loss of each prediction under the truth. */
+static struct losses learn_planted(struct model *model, int examples, int probes) {
+    struct rng rng;
+    rng_init(&rng, 31);
+    static struct planted planted;
+    plant(&planted, &rng);
+    struct losses losses = {0};
+    for (int n = 0; n < examples + probes; n++) {
+        int ids[FIELDS];
+        uint64_t keys[FIELDS];
+        for (int a = 0; a < FIELDS; a++) {
+            ids[a] = (int)rng_below(&rng, IDS);
+            keys[a] = (uint64_t)(a * 1000 + ids[a]);
+        }
+        float x = (float)rng_normal(&rng);
+        double p = planted_p(&planted, ids, (double)x);
+        struct example example = {.keys = keys,
+                                  .key_count = FIELDS,
+                                  .dense = &x,
+                                  .dense_count = 1,
+                                  .mask = 1,
+                                  .labels = rng_unit(&rng) < p,
+                                  .weight = 1};
+        if (n < examples) {
+            model_learn(model, &example);
+            continue;
+        }
+        model_gather(model, &example);
+        model_forward(&model->shape, model->dense, &model->pass);
+        losses.model += entropy(p, (double)kernel_sigmoid(model->pass.logits[0])) / probes;
+        losses.best += entropy(p, p) / probes;
+        losses.constant += entropy(p, 0.35) / probes;
+    }
+    return losses;
+}
+
+static void learns_what_is_planted(void **state) {
+    (void)state;
+    for (int optimiser = OPTIMISER_ADAGRAD; optimiser <= OPTIMISER_FTRL; optimiser++) {
+        struct config *config = new_config(1, 8);
+        config->model.optimiser = optimiser;
+        struct model *model = open_model(config, 1);
+        struct losses losses = learn_planted(model, 60000, 4000);
+        print_message("optimiser %d: log loss %.4f, best %.4f, constant %.4f\n", optimiser,
+                      losses.model, losses.best, losses.constant);
+        assert_true(losses.model - losses.best < 0.15 * (losses.constant - losses.best));
+        model_close(model);
+        free(config);
+    }
+}
+
+/* --- the same bits --- */
+
+static void learn_some(struct model *model, int from, int to) {
+    for (int n = from; n < to; n++) {
+        struct rng rng;
+        rng_init(&rng, (uint64_t)n);
+        struct drawn drawn;
+        draw(&rng, 1 + n % 12, DENSE, &drawn);
+        model_learn(model, &drawn.example);
+    }
+}
+
+static void restore_model(struct model *model, const struct bytes *bytes) {
+    struct bytes_reader reader = bytes_reader_of(bytes->data, bytes->size);
+    assert_int_equal(model_restore(model, source_bytes, &reader, NULL), LEAT_OK);
+    assert_true(reader.at == reader.end);
+}
+
+/* A run that is frozen half-way, learns on, and is continued from what was frozen, ends with the
+ * weights of the run that was never stopped. */
+static void restart_changes_nothing(void **state) {
+    (void)state;
+    for (int optimiser = OPTIMISER_ADAGRAD; optimiser <= OPTIMISER_FTRL; optimiser++) {
+        struct config *config = new_config(TASKS, 16);
+        config->model.optimiser = optimiser;
+        struct model *whole = open_model(config, DENSE);
+        struct model *first = open_model(config, DENSE);
+        struct model *second = open_model(config, DENSE);
+        learn_some(whole, 0, 3000);
+        learn_some(first, 0, 1500);
+        struct model_snapshot *snapshot = NULL;
+        assert_int_equal(model_freeze(first, &snapshot, NULL), LEAT_OK);
+        uint64_t frozen = digest_of(first);
+        learn_some(first, 7000, 7500);
+        struct bytes bytes;
+        bytes_init(&bytes);
+        assert_int_equal(model_snapshot_write(snapshot, sink_bytes, &bytes, NULL), LEAT_OK);
+        model_snapshot_release(snapshot);
+        restore_model(second, &bytes);
+        assert_int_equal(digest_of(second), frozen);
+        learn_some(second, 1500, 3000);
+        assert_int_equal(digest_of(second), digest_of(whole));
+        assert_int_not_equal(digest_of(second), frozen);
+        bytes_deinit(&bytes);
+        model_close(whole);
+        model_close(first);
+        model_close(second);
+        free(config);
+    }
+}
+
+static void kernels_learn_the_same(void **state) {
+    (void)state;
+    struct config *config = new_config(TASKS, 13);
+    struct model *best = open_model(config, DENSE);
+    struct model *scalar = open_model(config, DENSE);
+    scalar->pass.kernel = kernel_scalar();
+    scalar->optimiser.kernel = kernel_scalar();
+    learn_some(best, 0, 2000);
+    learn_some(scalar, 0, 2000);
+    assert_int_equal(digest_of(best), digest_of(scalar));
+    model_close(best);
+    model_close(scalar);
+    free(config);
+}
+
+/* A damaged model is refused, and the one that refused it is as new. */
+static void damage_is_refused(void **state) {
+    (void)state;
+    struct config *config = new_config(TASKS, DIMENSION);
+    struct model *model = open_model(config, DENSE);
+    uint64_t fresh = digest_of(model);
+    learn_some(model, 0, 20);
+    struct model_snapshot *snapshot = NULL;
+    assert_int_equal(model_freeze(model, &snapshot, NULL), LEAT_OK);
+    struct bytes bytes;
+    bytes_init(&bytes);
+    assert_int_equal(model_snapshot_write(snapshot, sink_bytes, &bytes, NULL), LEAT_OK);
+    model_snapshot_release(snapshot);
+    model_close(model);
+    model = open_model(config, DENSE);
+    for (size_t at = 0; at < bytes.size; at += 7) {
+        bytes.data[at] ^= 1;
+        struct bytes_reader reader = bytes_reader_of(bytes.data, bytes.size);
+        leat_error err;
+        assert_true(model_restore(model, source_bytes, &reader, &err) < 0);
+        assert_int_equal(digest_of(model), fresh);
+        bytes.data[at] ^= 1;
+    }
+    model_close(model);
+    config->model.dimension = DIMENSION + 1;
+    model = open_model(config, DENSE);
+    struct bytes_reader reader = bytes_reader_of(bytes.data, bytes.size);
+    assert_int_equal(model_restore(model, source_bytes, &reader, NULL), LEAT_CONFLICT);
+    model_close(model);
+    bytes_deinit(&bytes);
+    free(config);
+}
+
+/* --- scoring --- */
+
+static struct scorer *begin(const struct model *model, struct arena *arena) {
+    struct scorer *scorer = NULL;
+    arena_reset(arena);
+    assert_int_equal(scorer_begin(model, arena, &scorer, NULL), LEAT_OK);
+    return scorer;
+}
+
+static void score_is_forward(void **state) {
+    (void)state;
+    struct config *config = new_config(TASKS, 16);
+    struct model *model = open_model(config, DENSE);
+    learn_some(model, 0, 3000); /* meets all 200 ids */
+    assert_int_equal(model_rows(model), 200);
+    assert_int_equal(model_tasks(model), TASKS);
+    struct arena arena;
+    arena_init(&arena, 4096, 1 << 20);
+    struct scorer *scorer = begin(model, &arena);
+    struct rng rng;
+    rng_init(&rng, 41);
+    uint64_t allocations = memory_allocations();
+    for (int round = 0; round < 500; round++) {
+        struct drawn drawn;
+        draw(&rng, 1 + round % 12, DENSE, &drawn);
+        float got[TASKS], with_unknown[TASKS];
+        scorer_score(scorer, drawn.keys, drawn.example.key_count, drawn.dense, got);
+        drawn.keys[drawn.example.key_count] = 12345678901u; /* never seen: counts as 0 */
+        scorer_score(scorer, drawn.keys, drawn.example.key_count + 1, drawn.dense, with_unknown);
+        model_gather(model, &drawn.example);
+        model_forward(&model->shape, model->dense, &model->pass);
+        for (int t = 0; t < TASKS; t++) {
+            assert_true(got[t] == kernel_sigmoid(model->pass.logits[t]));
+            assert_true(got[t] == with_unknown[t]);
+        }
+        model_learn(model, &drawn.example);
+        scorer = begin(model, &arena);
+    }
+    assert_int_equal(memory_allocations(), allocations); /* known ids: neither side allocates */
+    arena_deinit(&arena);
+    model_close(model);
+    free(config);
+}
+
+static void log_odds_is_for_training(void **state) {
+    (void)state;
+    struct config *config = new_config(1, 4);
+    struct model *model = open_model(config, 0);
+    uint64_t key = 5;
+    /* 1 positive in 2, with the correction of a base rate of e^-2: p must come out below 1/2. */
+    for (int n = 0; n < 4000; n++) {
+        struct example example = {
+            .keys = &key, .key_count = 1, .mask = 1, .labels = n & 1, .weight = 1, .log_odds = 2};
+        model_learn(model, &example);
+    }
+    struct arena arena;
+    arena_init(&arena, 4096, 1 << 20);
+    float p = 0;
+    scorer_score(begin(model, &arena), &key, 1, NULL, &p);
+    assert_true(fabs((double)p - 1 / (1 + exp(2.0))) < 0.02);
+    arena_deinit(&arena);
+    model_close(model);
+    free(config);
+}
+
+/* --- hard inputs --- */
+
+static void wild_inputs_stay_finite(void **state) {
+    (void)state;
+    const float wild[] = {NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e-45f, 0.0f, 1.0f};
+    for (int optimiser = OPTIMISER_ADAGRAD; optimiser <= OPTIMISER_FTRL; optimiser++) {
+        struct config *config = new_config(TASKS, DIMENSION);
+        config->model.optimiser = optimiser;
+        struct model *model = open_model(config, DENSE);
+        struct rng rng;
+        rng_init(&rng, 51);
+        struct arena arena;
+        arena_init(&arena, 4096, 1 << 20);
+        for (int n = 0; n < 5000; n++) {
+            struct drawn drawn;
+            draw(&rng, (int)rng_below(&rng, EXAMPLE_KEYS_MAX + 1), DENSE, &drawn);
+            drawn.dense[n % DENSE] = wild[rng_below(&rng, 8)];
+            drawn.example.weight = wild[rng_below(&rng, 8)];
+            drawn.example.log_odds = wild[rng_below(&rng, 8)];
+            drawn.example.mask = (uint32_t)rng_next(&rng);
+            model_learn(model, &drawn.example);
+            float out[TASKS];
+            scorer_score(begin(model, &arena), drawn.keys, drawn.example.key_count, drawn.dense,
+                         out);
+            for (int t = 0; t < TASKS; t++) {
+                assert_true(out[t] >= 0 && out[t] <= 1);
+            }
+        }
+        arena_deinit(&arena);
+        model_close(model);
+        free(config);
+    }
+}
+
+/* An example that says nothing leaves no trace; one beyond the budget is counted and survived. */
+static void nothing_and_too_much(void **state) {
+    (void)state;
+    struct config *config = new_config(1, 256);
+    config->model.memory = 1 << 20;
+    struct metrics *metrics = metrics_create();
+    struct model *model = NULL;
+    assert_int_equal(model_open(config, 0, metrics, &model, NULL), LEAT_OK);
+    uint64_t fresh = digest_of(model);
+    uint64_t key = 1;
+    struct example example = {.keys = &key, .key_count = 1, .mask = 2, .labels = 1, .weight = 1};
+    model_learn(model, &example);
+    example.mask = 1;
+    example.weight = 0;
+    model_learn(model, &example);
+    assert_int_equal(digest_of(model), fresh);
+    example.weight = 1;
+    for (key = 0; key < 2000; key++) {
+        model_learn(model, &example);
+    }
+    assert_true(model_rows(model) > 100 && model_rows(model) < 600);
+    assert_true(metrics_value(metrics, METRIC_table_refused_total) ==
+                (double)(2000 - model_rows(model)));
+    assert_true(model_bytes(model) <= (2 << 20));
+    model_close(model);
+    metrics_destroy(metrics);
+    free(config);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_are_slopes),     cmocka_unit_test(learns_what_is_planted),
+        cmocka_unit_test(restart_changes_nothing),  cmocka_unit_test(kernels_learn_the_same),
+        cmocka_unit_test(damage_is_refused),        cmocka_unit_test(score_is_forward),
+        cmocka_unit_test(log_odds_is_for_training), cmocka_unit_test(wild_inputs_stay_finite),
+        cmocka_unit_test(nothing_and_too_much),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
