@@ -222,10 +222,6 @@ leat_status state_put(struct state *state, const struct state_key *key, uint32_t
                          (int)key->id.size, key->id.data, key->hash);
     }
     if (!slot && !key->id.data) {
-        return error_set(err, LEAT_INVALID, "state %s: a new record needs the id of its key",
-                         state->name);
-    }
-    if (!slot && !key->id.data) {
         return error_set(err, LEAT_INVALID,
                          "state %s: no record of hash %016" PRIx64
                          ", and none is made without its id",

@@ -1,0 +1,183 @@
+/* Due times against a plain array: they pop in order, once, whatever was set, moved, cleared or
+ * removed before; and entries without use stay bounded. */
+#include "state/state_fixture.h"
+
+enum { MODEL_KEYS = 120, MODEL_STEPS = 30000 };
+
+struct due_model {
+    bool present[MODEL_KEYS];
+    int64_t due_ms[MODEL_KEYS]; /* 0: none */
+};
+
+static int due_order(int64_t a_ms, const struct state_key *a, int64_t b_ms,
+                     const struct state_key *b) {
+    if (a_ms != b_ms) {
+        return a_ms < b_ms ? -1 : 1;
+    }
+    if (a->kind != b->kind) {
+        return a->kind < b->kind ? -1 : 1;
+    }
+    if (a->hash != b->hash) {
+        return a->hash < b->hash ? -1 : 1;
+    }
+    return a->part < b->part ? -1 : a->part > b->part;
+}
+
+/* The number of the first record due at or before `now_ms`; -1: none. */
+static int model_first(const struct due_model *model, int64_t now_ms) {
+    int first = -1;
+    for (int i = 0; i < MODEL_KEYS; i++) {
+        if (!model->present[i] || model->due_ms[i] == 0 || model->due_ms[i] > now_ms) {
+            continue;
+        }
+        char id[2][FIXTURE_ID_BYTES];
+        struct state_key key = fixture_key((uint32_t)i, id[0]);
+        struct state_key best = fixture_key(first < 0 ? 0 : (uint32_t)first, id[1]);
+        if (first < 0 || due_order(model->due_ms[i], &key, model->due_ms[first], &best) < 0) {
+            first = i;
+        }
+    }
+    return first;
+}
+
+static void pop_all(struct state *state, struct due_model *model, int64_t now_ms) {
+    for (;;) {
+        int expected = model_first(model, now_ms);
+        struct state_key key;
+        char id[STATE_ID_MAX + 1];
+        int64_t due_ms;
+        bool popped = state_next_due(state, now_ms, &key, id, &due_ms);
+        assert_int_equal(popped, expected >= 0);
+        if (!popped) {
+            return;
+        }
+        char expected_id[FIXTURE_ID_BYTES];
+        struct state_key wanted = fixture_key((uint32_t)expected, expected_id);
+        assert_int_equal(due_ms, model->due_ms[expected]);
+        assert_int_equal(due_order(0, &key, 0, &wanted), 0);
+        assert_true(slice_equal(key.id, wanted.id));
+        assert_ptr_equal(key.id.data, id);
+        model->due_ms[expected] = 0;
+    }
+}
+
+static void model_step(struct state *state, struct due_model *model, struct rng *rng,
+                       int64_t now_ms) {
+    uint32_t number = (uint32_t)rng_below(rng, MODEL_KEYS);
+    int64_t due_ms = now_ms + (int64_t)rng_below(rng, 50) - 5;
+    switch (rng_below(rng, 8)) {
+    case 0:
+        fixture_remove(state, number);
+        model->present[number] = false;
+        model->due_ms[number] = 0;
+        break;
+    case 1:
+    case 2:
+        fixture_put(state, number, (uint32_t)rng_below(rng, 300), 1); /* moves keep the due time */
+        model->present[number] = true;
+        break;
+    case 3: due_ms = 0; /* fall through */
+    default:
+        assert_int_equal(fixture_set_due(state, number, due_ms),
+                         model->present[number] ? LEAT_OK : LEAT_NOT_FOUND);
+        model->due_ms[number] = model->present[number] ? due_ms : 0;
+    }
+}
+
+static void test_model(void **context) {
+    (void)context;
+    static struct due_model model;
+    struct rng rng;
+    rng_init(&rng, 3);
+    struct state *state = fixture_open(5, NULL);
+    int64_t now_ms = -300; /* times may be negative */
+    for (int step = 0; step < MODEL_STEPS; step++) {
+        model_step(state, &model, &rng, now_ms);
+        if (rng_below(&rng, 20) == 0) {
+            now_ms += (int64_t)rng_below(&rng, 10);
+            pop_all(state, &model, now_ms);
+            assert_true(state->due.count <= 2 * state->due.live + 1100);
+        }
+    }
+    pop_all(state, &model, INT64_MAX);
+    assert_int_equal(state->due.live, 0);
+    assert_int_equal(state->due.count, 0);
+    state_close(state);
+}
+
+/* A time that always moves later costs no entries; one that comes and goes costs bounded ones. */
+static void test_stale_bound(void **context) {
+    (void)context;
+    struct state *state = fixture_open(2, NULL);
+    for (uint32_t number = 0; number < 100; number++) {
+        fixture_put(state, number, 8, 1);
+    }
+    struct state_key key;
+    char id[STATE_ID_MAX + 1];
+    int64_t due_ms;
+    for (int64_t time_ms = 1000; time_ms < 1100; time_ms++) {
+        for (uint32_t number = 0; number < 100; number++) {
+            assert_int_equal(fixture_set_due(state, number, time_ms), LEAT_OK);
+        }
+    }
+    assert_int_equal(state->due.count, 100);
+    for (int64_t time_ms = 2000; time_ms > 1100; time_ms--) {
+        for (uint32_t number = 0; number < 100; number++) {
+            fixture_set_due(state, number, time_ms);
+            fixture_set_due(state, number, 0);
+            fixture_set_due(state, number, time_ms - 1);
+        }
+        assert_false(state_next_due(state, 900, &key, id, &due_ms));
+        assert_true(state->due.count <= 100 * 2 + 1024);
+    }
+    assert_true(state->due.capacity <= 4096);
+    int popped = 0;
+    while (state_next_due(state, 1100, &key, id, &due_ms)) {
+        assert_int_equal(due_ms, 1100);
+        popped++;
+    }
+    assert_int_equal(popped, 100);
+    state_close(state);
+}
+
+static void test_restore_keeps_order(void **context) {
+    (void)context;
+    enum { GROUPS = 3, KEYS = 900 };
+    struct rng rng;
+    rng_init(&rng, 11);
+    struct state *first = fixture_open(GROUPS, NULL);
+    struct state *second = fixture_open(GROUPS, NULL);
+    for (uint32_t number = 0; number < KEYS; number++) {
+        fixture_put(first, number, 4, 2);
+        fixture_set_due(first, number, (int64_t)rng_below(&rng, 40));
+    }
+    for (uint32_t group = GROUPS; group-- > 0;) {
+        struct bytes block;
+        fixture_block(first, group, &block);
+        assert_int_equal(fixture_restore(second, group, &block, NULL), LEAT_OK);
+        bytes_deinit(&block);
+    }
+    struct state_key key[2];
+    char id[2][STATE_ID_MAX + 1];
+    int64_t due_ms[2];
+    int popped = 0;
+    while (state_next_due(first, 100, &key[0], id[0], &due_ms[0])) {
+        assert_true(state_next_due(second, 100, &key[1], id[1], &due_ms[1]));
+        assert_int_equal(due_order(due_ms[0], &key[0], due_ms[1], &key[1]), 0);
+        assert_string_equal(id[0], id[1]);
+        popped++;
+    }
+    assert_false(state_next_due(second, 100, &key[1], id[1], &due_ms[1]));
+    assert_true(popped > KEYS / 2);
+    state_close(second);
+    state_close(first);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_model),
+        cmocka_unit_test(test_stale_bound),
+        cmocka_unit_test(test_restore_keeps_order),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
