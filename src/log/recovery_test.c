@@ -298,6 +298,50 @@ static void test_garbage_behind_the_end_is_cut(void **state) {
     small_free(&small);
 }
 
+/* An old frame behind the damage (blocks that a file system gave out again) proves nothing. */
+static void test_stale_frames_prove_nothing(void **state) {
+    struct fixture *f = *state;
+    struct small_log small;
+    small_make(&small, f);
+    static uint8_t data[8192];
+    memcpy(data, small.data[1], small.size[1]);
+    memset(data + small.size[1], 0xAA, 16);
+    memcpy(data + small.size[1] + 16, small.data[0], small.offset[1]);
+    disk_fake_set(f->fake, small.path[1], data, small.size[1] + 16 + small.offset[1]);
+    check_kept(f, &small, COMMITS);
+    assert_int_equal(f->recovery.bytes_cut, 16 + small.offset[1]);
+    small_free(&small);
+}
+
+/* A process that died left bytes, and a name, that no sync has made durable. What opening shows of
+ * them must survive a power cut right after. */
+static void test_what_was_recovered_is_durable(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct fixture f;
+        fixture_init(&f, seed);
+        struct small_log small;
+        small_make(&small, &f);
+        struct disk *disk = f.options.disk;
+        for (int i = 0; i < SEGMENTS; i++) {
+            struct file *file;
+            assert_int_equal(disk_remove(disk, small.path[i], NULL), LEAT_OK);
+            assert_int_equal(disk_sync_folder(disk, "log", NULL), LEAT_OK);
+            assert_int_equal(file_open(disk, small.path[i], FILE_CREATE, &file, NULL), LEAT_OK);
+            assert_int_equal(file_write(file, small.data[i], small.size[i], 0, NULL), LEAT_OK);
+            file_close(file);
+        }
+        fixture_open(&f);
+        check_rows(&f, small.rows);
+        disk_fake_restart(f.fake);
+        fixture_close(&f);
+        fixture_open(&f);
+        check_rows(&f, small.rows);
+        small_free(&small);
+        fixture_deinit(&f);
+    }
+}
+
 static void test_missing_segments(void **state) {
     struct fixture *f = *state;
     struct small_log small;
@@ -494,6 +538,8 @@ int main(void) {
         TEST(test_every_cut),
         TEST(test_goes_on_after_a_cut),
         TEST(test_garbage_behind_the_end_is_cut),
+        TEST(test_stale_frames_prove_nothing),
+        cmocka_unit_test(test_what_was_recovered_is_durable),
         TEST(test_missing_segments),
         TEST(test_frames_that_do_not_belong),
         TEST(test_failing_disk_while_opening),
