@@ -77,6 +77,10 @@ struct feed_query {
  * (not waited for). */
 leat_status engine_feed(struct engine *engine, const struct feed_query *query, struct arena *arena,
                         struct page *out, leat_error *err);
+/* Probabilities of all tasks (model order) for one person and item, as a page would score it now.
+ * `out` holds EXAMPLE_TASKS_MAX. */
+leat_status engine_score(struct engine *engine, struct slice user, int surface, int64_t now_ms,
+                         struct slice item, float *out, leat_error *err);
 /* Time as pages see it: the wall clock, or with `clock: event` the newest event's. */
 int64_t engine_now(const struct engine *engine);
 

@@ -7,19 +7,39 @@
 struct clicks {
     const struct flow *flow;
     const struct row *row;
+    const struct flow_moment *moment;
     const struct feature_request *request;
-    uint64_t region;
+    double from_ring, from_near; /* numbers of draws */
     void (*emit)(void *context, const struct example *example);
     void *context;
 };
 
-/* An item that was never in the ring can still be the positive: as if it were in it half a time. */
+/* The neighbours of the session's last item: out ones, then in ones. */
+static int near_count(const struct pairs_view *last) { return last->out_count + last->in_count; }
+
+static uint64_t near_item(const struct pairs_view *last, int index) {
+    return index < last->out_count ? last->out[index].item : last->in[index - last->out_count].item;
+}
+
+static double near_share(const struct pairs_view *last, uint64_t item) {
+    int found = 0;
+    for (int i = 0; i < near_count(last); i++) {
+        found += near_item(last, i) == item;
+    }
+    return (double)found / (double)near_count(last);
+}
+
+/* -log of the expected number of draws. An item that is not in the ring may still be the positive: it
+ * counts as if it were there a third of a time. */
 static float log_odds_of(const struct clicks *clicks, uint64_t item) {
-    const struct config *config = flow_config(clicks->flow);
-    double share = background_share(flow_background(clicks->flow), clicks->row->surface, item);
-    double least = 0.5 / (double)config->flow.negative_ring;
-    share = share > least ? share : least;
-    return (float)-log((double)config->flow.negatives * share);
+    double ring = (double)flow_config(clicks->flow)->flow.negative_ring;
+    double share =
+        background_share(flow_background(clicks->flow), clicks->row->surface, item) + 0.3 / ring;
+    double expected = clicks->from_ring * share;
+    if (clicks->from_near > 0) {
+        expected += clicks->from_near * near_share(&clicks->moment->pairs[0], item);
+    }
+    return (float)-log(expected);
 }
 
 static void emit_one(const struct clicks *clicks, uint64_t item, bool positive) {
@@ -32,7 +52,8 @@ static void emit_one(const struct clicks *clicks, uint64_t item, bool positive) 
     if (!catalog_read(flow_catalog(clicks->flow), item, &view)) {
         view = (struct catalog_view){.hash = item, .created_ms = row->time_ms};
     }
-    tally_read(flow_tally(clicks->flow), item, row->surface, clicks->region, row->time_ms, &tally);
+    tally_read(flow_tally(clicks->flow), item, row->surface, clicks->moment->feature.region,
+               row->time_ms, &tally);
     struct example example = {.sequence = row->sequence,
                               .keys = keys,
                               .dense = dense,
@@ -45,26 +66,47 @@ static void emit_one(const struct clicks *clicks, uint64_t item, bool positive) 
     clicks->emit(clicks->context, &example);
 }
 
+static bool in_session(const struct profile_view *profile, uint64_t item) {
+    for (int i = 0; i < profile->session_count; i++) {
+        if (profile->session[i] == item) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void emit_negative(const struct clicks *clicks, uint64_t item) {
+    if (item != 0 && item != clicks->row->item_hash &&
+        !in_session(&clicks->moment->profile, item)) {
+        emit_one(clicks, item, false);
+    }
+}
+
 void clicks_push(const struct flow *flow, const struct row *row, struct arena *arena,
                  void (*emit)(void *context, const struct example *example), void *context) {
     const struct config *config = flow_config(flow);
+    int64_t negatives = config->flow.negatives;
     struct flow_moment moment;
     struct feature_request *request;
-    int64_t negatives = config->flow.negatives;
-    flow_moment_read(flow, row->user, row->surface, row->time_ms, row->context, row->context_count,
-                     arena, &moment);
-    if (negatives == 0 ||
+    flow_moment_before(flow, row, arena, &moment);
+    bool first = moment.profile.session_count == 0;
+    bool again = in_session(&moment.profile, row->item_hash);
+    if (first || again || negatives == 0 ||
         feature_begin(flow_features(flow), &moment.feature, arena, &request, NULL) < 0) {
         return;
     }
-    struct clicks clicks = {flow, row, request, moment.feature.region, emit, context};
+    int near = moment.feature.pairs_count > 0 ? near_count(&moment.pairs[0]) : 0;
+    int64_t near_draws = near > 0 ? negatives / 2 : 0;
+    struct clicks clicks = {flow, row,     &moment, request, (double)negatives, (double)near_draws,
+                            emit, context};
     emit_one(&clicks, row->item_hash, true);
     uint64_t chance = hash_mix((uint64_t)config->root.seed, row->sequence);
     for (int64_t k = 0; k < negatives; k++) {
-        uint64_t item = background_draw(flow_background(flow), row->surface,
-                                        hash_mix(chance, (uint64_t)k));
-        if (item != 0 && item != row->item_hash) {
-            emit_one(&clicks, item, false);
-        }
+        uint64_t drawn = hash_mix(chance, (uint64_t)k);
+        emit_negative(&clicks, background_draw(flow_background(flow), row->surface, drawn));
+    }
+    for (int64_t k = 0; k < near_draws; k++) {
+        uint64_t drawn = hash_mix(chance, (uint64_t)(negatives + k));
+        emit_negative(&clicks, near_item(&moment.pairs[0], (int)(drawn % (uint64_t)near)));
     }
 }

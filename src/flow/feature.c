@@ -16,6 +16,7 @@ enum source_kind {
     SOURCE_HOUR,
     SOURCE_SURFACE,
     SOURCE_LAST,
+    SOURCE_SECOND,
     SOURCE_CONTEXT,
 };
 
@@ -41,9 +42,9 @@ static struct source source_of(struct slice name) {
     static const char *const names[] = {
         [SOURCE_USER] = "user", [SOURCE_ITEM] = "item", [SOURCE_AUTHOR] = "author",
         [SOURCE_CATEGORY] = "category", [SOURCE_TAG] = "tag", [SOURCE_HOUR] = "hour",
-        [SOURCE_SURFACE] = "surface", [SOURCE_LAST] = "last",
+        [SOURCE_SURFACE] = "surface", [SOURCE_LAST] = "last", [SOURCE_SECOND] = "second",
     };
-    for (int k = SOURCE_USER; k <= SOURCE_LAST; k++) {
+    for (int k = SOURCE_USER; k <= SOURCE_SECOND; k++) {
         if (slice_is(name, names[k])) {
             return (struct source){(enum source_kind)k, 0};
         }
@@ -86,12 +87,21 @@ int features_dense_count(const struct features *features) {
     return DENSE_FIXED + TASK_DENSE * features->tasks;
 }
 
+void features_dense_start(const struct features *features, float *out) {
+    memset(out, 0, (size_t)features_dense_count(features) * sizeof(*out));
+    for (int s = 0; s < features->config->surface_count; s++) {
+        if (features->config->surfaces[s].fields.examples == ROW_EXAMPLES_CLICKS) {
+            out[DENSE_NEXT] = 1.0f;
+        }
+    }
+}
+
 /* --- a request --- */
 
 /* What the session's pairs say of one item. */
 struct pair_sum {
     uint64_t item; /* 0: free */
-    float out_last, out_session, in_session;
+    float last_next, last_near, second_next, session_near, last_before, session_before;
 };
 
 struct feature_request {
@@ -130,6 +140,30 @@ static struct pair_sum *sum_at(const struct feature_request *request, uint64_t i
     return &request->sums[slot];
 }
 
+/* Adds what item number `place` of the session (0: the last) says. */
+static void sums_add(const struct feature_request *request, const struct pairs_view *view,
+                     int place, float fade) {
+    for (int i = 0; i < view->out_count; i++) {
+        struct pair_sum *sum = sum_at(request, view->out[i].item);
+        sum->item = view->out[i].item;
+        sum->session_near += view->out[i].near * fade;
+        if (place == 0) {
+            sum->last_next = view->out[i].next;
+            sum->last_near = view->out[i].near;
+        } else if (place == 1) {
+            sum->second_next = view->out[i].next;
+        }
+    }
+    for (int i = 0; i < view->in_count; i++) {
+        struct pair_sum *sum = sum_at(request, view->in[i].item);
+        sum->item = view->in[i].item;
+        sum->session_before += view->in[i].near * fade;
+        if (place == 0) {
+            sum->last_before = view->in[i].next;
+        }
+    }
+}
+
 static leat_status sums_build(struct feature_request *request, struct arena *arena,
                               leat_error *err) {
     const struct feature_moment *moment = &request->moment;
@@ -153,18 +187,7 @@ static leat_status sums_build(struct feature_request *request, struct arena *are
     }
     fade = 1.0;
     for (int p = 0; p < moment->pairs_count; p++, fade *= PAIRS_FADE) {
-        const struct pairs_view *view = &moment->pairs[p];
-        for (int i = 0; i < view->out_count; i++) {
-            struct pair_sum *sum = sum_at(request, view->out[i].item);
-            sum->item = view->out[i].item;
-            sum->out_session += (float)(view->out[i].share * fade / norm);
-            sum->out_last += p == 0 ? (float)view->out[i].share : 0.0f;
-        }
-        for (int i = 0; i < view->in_count; i++) {
-            struct pair_sum *sum = sum_at(request, view->in[i].item);
-            sum->item = view->in[i].item;
-            sum->in_session += (float)(view->in[i].share * fade / norm);
-        }
+        sums_add(request, &moment->pairs[p], p, (float)(fade / norm));
     }
     return LEAT_OK;
 }
@@ -220,6 +243,10 @@ struct values {
 
 static uint64_t hour_of(int64_t time_ms) { return (uint64_t)(time_ms / 3600000 % 24) + 1; }
 
+static uint64_t session_item(const struct profile_view *profile, int place) {
+    return place < profile->session_count ? profile->session[place] : 0;
+}
+
 static struct values values_of(const struct feature_request *request,
                                const struct catalog_view *item, struct source source) {
     const struct feature_moment *moment = &request->moment;
@@ -230,7 +257,8 @@ static struct values values_of(const struct feature_request *request,
     case SOURCE_AUTHOR: value = item->author; break;
     case SOURCE_HOUR: value = hour_of(moment->now_ms); break;
     case SOURCE_SURFACE: value = (uint64_t)moment->surface + 1; break;
-    case SOURCE_LAST: value = moment->profile->session_count ? moment->profile->session[0] : 0; break;
+    case SOURCE_LAST: value = session_item(moment->profile, 0); break;
+    case SOURCE_SECOND: value = session_item(moment->profile, 1); break;
     case SOURCE_CATEGORY: return (struct values){item->category_count, 0, item->categories};
     case SOURCE_TAG: return (struct values){item->tag_count, 0, item->tags};
     case SOURCE_CONTEXT:
@@ -266,10 +294,19 @@ static int keys_fill(const struct feature_request *request, const struct catalog
 /* --- dense --- */
 
 #define SHARE_FLOOR 1e-5
-#define LOG_SCALE   0.5 /* brings natural logs of shares to about [-3, 3] */
+#define NEXT_FLOOR  1e-7
 
-static float log_share(double share) {
-    return (float)(LOG_SCALE * (log(share + SHARE_FLOOR) + 6.0));
+static float share_log(double share) {
+    return (float)(0.25 * log((share + SHARE_FLOOR) / SHARE_FLOOR));
+}
+
+/* Weights found on a news portal's click stream, and rounded: what follows directly says most, then
+ * what is popular now. The learner moves away from them as far as its stream asks for. */
+static double next_prior(const struct pair_sum *sum, const double popular[TALLY_SCALES]) {
+    return NEXT_FLOOR + 0.30 * (double)sum->last_next + 0.10 * (double)sum->last_near +
+           0.10 * (double)sum->session_near + 0.05 * (double)sum->last_before +
+           0.05 * (double)sum->session_before + 0.25 * popular[0] + 0.10 * popular[1] +
+           0.05 * popular[2];
 }
 
 static float smoothed(double positives, double chances, double rate, double prior,
@@ -283,17 +320,19 @@ static void dense_next(const struct feature_request *request, const struct catal
                        const struct tally_view *tally, float *dense) {
     const struct background_view *background = request->moment.background;
     const struct pair_sum *sum = sum_at(request, item->hash);
-    double share[TALLY_SCALES];
+    double popular[TALLY_SCALES];
     for (int s = 0; s < TALLY_SCALES; s++) {
-        share[s] = background->volume[s] > 0 ? tally->acted[s] / background->volume[s] : 0;
-        dense[DENSE_MINUTES + s] = log_share(share[s]);
+        popular[s] = background->volume[s] > 0 ? tally->acted[s] / background->volume[s] : 0;
+        dense[DENSE_MINUTES + s] = share_log(popular[s]);
     }
-    double next = 0.5 * (double)sum->out_session + 0.1 * (double)sum->in_session + 0.4 * share[0];
-    dense[DENSE_NEXT] = log_share(next);
-    dense[DENSE_OUT_LAST] = log_share((double)sum->out_last);
-    dense[DENSE_OUT_SESSION] = log_share((double)sum->out_session);
-    dense[DENSE_IN_SESSION] = log_share((double)sum->in_session);
-    dense[DENSE_PAIRED] = sum->item != 0 ? 1.0f : 0.0f;
+    dense[DENSE_NEXT] = (float)log(next_prior(sum, popular));
+    dense[DENSE_LAST_NEXT] = share_log((double)sum->last_next);
+    dense[DENSE_LAST_NEAR] = share_log((double)sum->last_near);
+    dense[DENSE_SECOND_NEXT] = share_log((double)sum->second_next);
+    dense[DENSE_SESSION_NEAR] = share_log((double)sum->session_near);
+    dense[DENSE_LAST_BEFORE] = share_log((double)sum->last_before);
+    dense[DENSE_SESSION_BEFORE] = share_log((double)sum->session_before);
+    dense[DENSE_UNPAIRED] = sum->last_next > 0 ? 0.0f : 1.0f;
     double here = tally->acted[0] > 0 ? tally->acted_here / tally->acted[0] : 0;
     dense[DENSE_HERE] = (float)log(here + 0.05);
 }
@@ -314,23 +353,10 @@ static float taste_rate(const struct feature_request *request, const struct prof
     return count > 0 ? sum / (float)count : 0.0f;
 }
 
-static void dense_person(const struct feature_request *request, const struct catalog_view *item,
-                         const struct tally_view *tally, float *dense) {
+static void dense_tasks(const struct feature_request *request, const struct tally_view *tally,
+                        float *task) {
     const struct profile_view *profile = request->moment.profile;
-    double age_ms = (double)(request->moment.now_ms - item->created_ms);
-    dense[DENSE_AGE] = (float)(0.3 * log1p(fmax(age_ms, 0.0) / 3600000.0));
-    dense[DENSE_USER_CATEGORY] =
-        taste_rate(request, profile->categories, profile->category_count, item->categories,
-                   item->category_count);
-    dense[DENSE_USER_AUTHOR] =
-        taste_rate(request, profile->authors, profile->author_count, &item->author,
-                   item->author != 0);
-    uint32_t user_count = 0;
-    uint32_t item_count = 0;
-    float *task = dense + DENSE_FIXED;
     for (int t = 0; t < request->features->tasks; t++, task += TASK_DENSE) {
-        user_count = profile->chances[t] > user_count ? profile->chances[t] : user_count;
-        item_count = tally->chances[t] > item_count ? tally->chances[t] : item_count;
         double rate = request->rate[t];
         double prior = request->prior[t];
         double strength = request->strength[t];
@@ -340,8 +366,41 @@ static void dense_person(const struct feature_request *request, const struct cat
                                           (double)profile->lately_chances[t], rate, prior, strength);
         task[TASK_ITEM] = smoothed(tally->positives[t], tally->chances[t], rate, prior, strength);
     }
-    dense[DENSE_USER_COUNT] = 0.1f * (float)log1p(user_count);
+}
+
+static uint32_t most_chances(const uint32_t *chances, int tasks) {
+    uint32_t most = 0;
+    for (int t = 0; t < tasks; t++) {
+        most = chances[t] > most ? chances[t] : most;
+    }
+    return most;
+}
+
+static bool acted_lately(const struct profile_view *profile, uint64_t item) {
+    for (int i = 0; i < profile->recent_count; i++) {
+        if (profile->recent_items[i] == item) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void dense_person(const struct feature_request *request, const struct catalog_view *item,
+                         const struct tally_view *tally, float *dense) {
+    const struct profile_view *profile = request->moment.profile;
+    int tasks = request->features->config->action_count;
+    double age_hours = fmax((double)(request->moment.now_ms - item->created_ms), 0.0) / 3600000.0;
+    double item_count = fmax(most_chances(tally->chances, tasks), (double)tally->total_acted);
+    dense[DENSE_AGE] = (float)(0.25 * log1p(age_hours));
+    dense[DENSE_YOUNG] = age_hours < 1.0 ? 1.0f : 0.0f;
+    dense[DENSE_AGAIN] = acted_lately(profile, item->hash) ? 1.0f : 0.0f;
+    dense[DENSE_USER_COUNT] = 0.1f * (float)log1p(most_chances(profile->chances, tasks));
     dense[DENSE_ITEM_COUNT] = 0.1f * (float)log1p(item_count);
+    dense[DENSE_USER_CATEGORY] =
+        taste_rate(request, profile->categories, profile->category_count, item->categories,
+                   item->category_count);
+    dense[DENSE_USER_AUTHOR] = taste_rate(request, profile->authors, profile->author_count,
+                                          &item->author, item->author != 0);
 }
 
 void feature_fill(const struct feature_request *request, const struct catalog_view *item,
@@ -351,4 +410,5 @@ void feature_fill(const struct feature_request *request, const struct catalog_vi
     *dense_count = features_dense_count(request->features);
     dense_next(request, item, tally, dense);
     dense_person(request, item, tally, dense);
+    dense_tasks(request, tally, dense + DENSE_FIXED);
 }

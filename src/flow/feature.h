@@ -15,21 +15,26 @@
 #include "flow/profile.h"
 #include "flow/tally.h"
 
-/* Shares are of all actions with a positive weight on the surface; logs are natural and scaled so
- * that most values lie in [-3, 3]. */
+/* Shares are of all actions with a positive weight on the surface, or of what follows (precedes) an
+ * item of the session; 0 where nothing is known. share_log: log((share + 1e-5) / 1e-5) / 4. */
 enum dense {
     DENSE_NEXT,          /* log of a fixed mixture of the shares below: a prior of "next item" */
-    DENSE_OUT_LAST,      /* log share among those that follow the session's last item */
-    DENSE_OUT_SESSION,   /* the same over the session, faded by distance */
-    DENSE_IN_SESSION,    /* log share among those that come before the session's items */
-    DENSE_PAIRED,        /* 1 when any pair of the session names the item */
-    DENSE_MINUTES,       /* log popularity share, shortest half-life */
+    DENSE_LAST_NEXT,     /* share_log among what follows the session's last item directly */
+    DENSE_LAST_NEAR,     /* the same, within PAIRS_BACK steps */
+    DENSE_SECOND_NEXT,   /* as LAST_NEXT for the item before the last one */
+    DENSE_SESSION_NEAR,  /* near shares over the session's items, faded by distance */
+    DENSE_LAST_BEFORE,   /* share_log among what comes directly before the last item */
+    DENSE_SESSION_BEFORE,
+    DENSE_UNPAIRED,      /* 1 when the item never followed the last item directly */
+    DENSE_MINUTES,       /* share_log of popularity, shortest half-life */
     DENSE_HOUR,
     DENSE_DAY,
-    DENSE_HERE,          /* log of the item's share of its own acts that came from this region */
+    DENSE_HERE,          /* log of the share of the item's own acts that came from this region */
     DENSE_AGE,           /* log of hours since the item was created */
+    DENSE_YOUNG,         /* 1 within its first hour */
+    DENSE_AGAIN,         /* 1 when the person acted on it lately */
     DENSE_USER_COUNT,    /* log of the person's chances */
-    DENSE_ITEM_COUNT,    /* log of the item's chances */
+    DENSE_ITEM_COUNT,    /* log of the item's chances, or acts where there are more */
     DENSE_USER_CATEGORY, /* mean over the item's categories of the person's smoothed rate */
     DENSE_USER_AUTHOR,   /* the person's smoothed rate with the author */
     DENSE_FIXED
@@ -44,6 +49,9 @@ struct features; /* the plan made from model.features; immutable */
 leat_status features_create(const struct config *config, struct features **out, leat_error *err);
 void features_destroy(struct features *features);
 int features_dense_count(const struct features *features);
+/* Weights that a new model starts with: where examples come from click logs, the prior of "next item"
+ * is a good guess of the answer already. features_dense_count floats. */
+void features_dense_start(const struct features *features, float *out);
 
 /* What the request says. All borrowed until the last feature_fill. */
 struct feature_moment {

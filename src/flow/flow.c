@@ -42,8 +42,7 @@ static bool flow_lookup(void *context, const struct row *row, uint64_t *keys, in
     struct feature_request *request;
     struct catalog_view item;
     struct tally_view tally;
-    flow_moment_read(flow, row->user, row->surface, row->time_ms, row->context, row->context_count,
-                     &flow->arena, &moment);
+    flow_moment_before(flow, row, &flow->arena, &moment);
     if (feature_begin(flow->features, &moment.feature, &flow->arena, &request, NULL) < 0) {
         return false;
     }
@@ -191,14 +190,13 @@ void flow_apply(struct flow *flow, const struct batch *batch, uint64_t first_seq
 
 /* --- reading --- */
 
-void flow_moment_read(const struct flow *flow, struct slice user, int surface, int64_t now_ms,
-                      const struct slice *context, int context_count, struct arena *arena,
-                      struct flow_moment *out) {
-    profile_read(flow->profile, user, now_ms, &out->profile);
+static void moment_fill(const struct flow *flow, int surface, int64_t now_ms,
+                        const struct slice *context, int context_count, struct arena *arena,
+                        struct flow_moment *out) {
     background_read(flow->background, surface, now_ms, &out->background);
     int count = 0;
     for (int i = 0; i < out->profile.session_count && count < PAIRS_BACK; i++) {
-        if (pairs_read(flow->pairs, out->profile.session[i], now_ms, arena, &out->pairs[count])) {
+        if (pairs_read(flow->pairs, out->profile.session[i], arena, &out->pairs[count])) {
             count++;
         }
     }
@@ -213,6 +211,22 @@ void flow_moment_read(const struct flow *flow, struct slice user, int surface, i
         .context_count = context_count,
         .context = context,
     };
+}
+
+void flow_moment_read(const struct flow *flow, struct slice user, int surface, int64_t now_ms,
+                      const struct slice *context, int context_count, struct arena *arena,
+                      struct flow_moment *out) {
+    profile_read(flow->profile, user, now_ms, &out->profile);
+    moment_fill(flow, surface, now_ms, context, context_count, arena, out);
+}
+
+void flow_moment_before(const struct flow *flow, const struct row *row, struct arena *arena,
+                        struct flow_moment *out) {
+    profile_read(flow->profile, row->user, row->time_ms, &out->profile);
+    if (row->user.data && profile_session_before(flow->profile, row, out->profile.session) == 0) {
+        out->profile.session_count = 0;
+    }
+    moment_fill(flow, row->surface, row->time_ms, row->context, row->context_count, arena, out);
 }
 
 int64_t flow_now(const struct flow *flow) {

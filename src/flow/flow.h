@@ -73,5 +73,8 @@ struct flow_moment {
 void flow_moment_read(const struct flow *flow, struct slice user, int surface, int64_t now_ms,
                       const struct slice *context, int context_count, struct arena *arena,
                       struct flow_moment *out);
+/* The moment just before a row of the log: a new session has no items yet. Flow's thread. */
+void flow_moment_before(const struct flow *flow, const struct row *row, struct arena *arena,
+                        struct flow_moment *out);
 
 #endif

@@ -7,14 +7,15 @@
 /* One record an item and side, so that a side grows on its own. */
 enum { PAIRS_OUT = 0, PAIRS_IN = 1 };
 
+/* Weights are forward-decayed from the record's base, `near` with its longer half-life. */
 struct neighbour {
     uint64_t item;
-    double weight; /* forward-decayed from the record's base */
+    double next, near;
 };
 
 struct side_record {
     int64_t base_ms;
-    double total; /* of all weights ever added, forward-decayed */
+    double next, near; /* totals of all weights ever added */
     uint64_t count;
     struct neighbour neighbours[];
 };
@@ -62,12 +63,21 @@ static uint64_t side_capacity(uint32_t size) {
 }
 
 static void side_renew(struct side_record *side, int64_t time_ms, int64_t half_life_ms) {
-    double factor = 1.0 / decay_factor(time_ms, side->base_ms, half_life_ms);
+    double next = 1.0 / decay_factor(time_ms, side->base_ms, half_life_ms);
+    double near = 1.0 / decay_factor(time_ms, side->base_ms, PAIRS_NEAR_LIVES * half_life_ms);
     for (uint64_t i = 0; i < side->count; i++) {
-        side->neighbours[i].weight *= factor;
+        side->neighbours[i].next *= next;
+        side->neighbours[i].near *= near;
     }
-    side->total *= factor;
+    side->next *= next;
+    side->near *= near;
     side->base_ms = time_ms;
+}
+
+/* Both weights as of the base: which of two is heavier does not change while both only decay, but
+ * for the different half-lives; that is close enough to choose what to evict. */
+static double heaviness(const struct neighbour *neighbour) {
+    return neighbour->next + PAIRS_NEAR_WEIGHT * neighbour->near;
 }
 
 /* The place for a neighbour that is not there yet: a free one, or the lightest one's. */
@@ -77,22 +87,25 @@ static struct neighbour *side_place(struct side_record *side, uint64_t kept_max)
     }
     struct neighbour *lightest = &side->neighbours[0];
     for (uint64_t i = 1; i < side->count; i++) {
-        if (side->neighbours[i].weight < lightest->weight) {
+        if (heaviness(&side->neighbours[i]) < heaviness(lightest)) {
             lightest = &side->neighbours[i];
         }
     }
     return lightest;
 }
 
-static void side_add(struct side_record *side, uint64_t kept_max, uint64_t item, double weight) {
-    side->total += weight;
+static void side_add(struct side_record *side, uint64_t kept_max, uint64_t item, double next,
+                     double near) {
+    side->next += next;
+    side->near += near;
     for (uint64_t i = 0; i < side->count; i++) {
         if (side->neighbours[i].item == item) {
-            side->neighbours[i].weight += weight;
+            side->neighbours[i].next += next;
+            side->neighbours[i].near += near;
             return;
         }
     }
-    *side_place(side, kept_max) = (struct neighbour){item, weight};
+    *side_place(side, kept_max) = (struct neighbour){item, next, near};
 }
 
 /* `id` is absent where only the hash is known: then the record must be there already. */
@@ -120,12 +133,14 @@ static struct side_record *side_at(struct pairs *pairs, const struct state_key *
 }
 
 static void side_push(struct pairs *pairs, const struct state_key *key, uint64_t neighbour,
-                      double amount, int64_t time_ms) {
+                      int distance, double fade, int64_t time_ms) {
     state_enter(pairs->state, key->hash);
     struct side_record *side = side_at(pairs, key, time_ms);
     if (side) {
-        double weight = amount * decay_factor(time_ms, side->base_ms, pairs->half_life_ms);
-        side_add(side, pairs->kept_max, neighbour, weight);
+        int64_t life_ms = pairs->half_life_ms;
+        double next = distance == 0 ? decay_factor(time_ms, side->base_ms, life_ms) : 0;
+        double near = fade * decay_factor(time_ms, side->base_ms, PAIRS_NEAR_LIVES * life_ms);
+        side_add(side, pairs->kept_max, neighbour, next, near);
     }
     state_leave(pairs->state, key->hash);
 }
@@ -142,7 +157,7 @@ static void item_begin(struct pairs *pairs, const struct row *row) {
 
 void pairs_push(struct pairs *pairs, const struct row *row, const uint64_t *session, int count) {
     item_begin(pairs, row);
-    double amount = 1.0;
+    double fade = 1.0;
     int distance = 0;
     for (int i = 0; i < count && distance < PAIRS_BACK; i++) {
         if (session[i] == row->item_hash) {
@@ -150,45 +165,42 @@ void pairs_push(struct pairs *pairs, const struct row *row, const uint64_t *sess
         }
         struct state_key out = {session[i], {NULL, 0}, PAIRS_OUT, 0};
         struct state_key in = {row->item_hash, row->item, PAIRS_IN, 0};
-        side_push(pairs, &out, row->item_hash, amount, row->time_ms);
-        side_push(pairs, &in, session[i], amount, row->time_ms);
-        amount *= PAIRS_FADE;
+        side_push(pairs, &out, row->item_hash, distance, fade, row->time_ms);
+        side_push(pairs, &in, session[i], distance, fade, row->time_ms);
+        fade *= PAIRS_FADE;
         distance++;
     }
 }
 
-static const struct pairs_neighbour *view_side(const struct pairs *pairs,
-                                               const struct side_record *side, int64_t now_ms,
-                                               struct arena *arena, int *count, double *weight) {
+static float share_of(double weight, double total) {
+    return total > 0 ? (float)(weight / total) : 0.0f;
+}
+
+static const struct pairs_neighbour *view_side(const struct side_record *side, struct arena *arena,
+                                               int *count) {
     *count = 0;
-    *weight = 0;
     if (!side || side->count == 0) {
         return NULL;
     }
     struct pairs_neighbour *out = ARENA_NEW(arena, struct pairs_neighbour, side->count);
-    if (!out) {
-        return NULL;
+    for (uint64_t i = 0; out && i < side->count; i++) {
+        const struct neighbour *neighbour = &side->neighbours[i];
+        out[i].item = neighbour->item;
+        out[i].next = share_of(neighbour->next, side->next);
+        out[i].near = share_of(neighbour->near, side->near);
+        *count = (int)i + 1;
     }
-    for (uint64_t i = 0; i < side->count; i++) {
-        out[i].item = side->neighbours[i].item;
-        out[i].share = side->neighbours[i].weight / side->total;
-    }
-    *count = (int)side->count;
-    *weight = side->total / decay_factor(now_ms, side->base_ms, pairs->half_life_ms);
     return out;
 }
 
-bool pairs_read(struct pairs *pairs, uint64_t item, int64_t now_ms, struct arena *arena,
-                struct pairs_view *out) {
+bool pairs_read(struct pairs *pairs, uint64_t item, struct arena *arena, struct pairs_view *out) {
     *out = (struct pairs_view){.item = item};
     struct state_key key = {item, {NULL, 0}, PAIRS_OUT, 0};
     uint32_t size;
     state_enter(pairs->state, item);
-    const struct side_record *side = state_get(pairs->state, &key, &size, NULL);
-    out->out = view_side(pairs, side, now_ms, arena, &out->out_count, &out->out_weight);
+    out->out = view_side(state_get(pairs->state, &key, &size, NULL), arena, &out->out_count);
     key.kind = PAIRS_IN;
-    side = state_get(pairs->state, &key, &size, NULL);
-    out->in = view_side(pairs, side, now_ms, arena, &out->in_count, &out->in_weight);
+    out->in = view_side(state_get(pairs->state, &key, &size, NULL), arena, &out->in_count);
     state_leave(pairs->state, item);
     return out->out_count > 0 || out->in_count > 0;
 }

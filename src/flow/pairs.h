@@ -1,9 +1,11 @@
 /* pairs: which items follow which within a session. Keyed by item.
  *
  * When a person acts on b, each of the last PAIRS_BACK different items a of the session gets b among
- * its `out` neighbours with weight PAIRS_FADE^distance (distance 0: the one just before), and b gets
- * a among its `in` neighbours. Weights decay with half-life flow.pair_half_life. The heaviest
- * flow.neighbours of each side are kept: a new one takes the place of the lightest. */
+ * its `out` neighbours, and b gets a among its `in` neighbours, with two weights:
+ *   next  1 for the item just before, 0 for the others; half-life flow.pair_half_life
+ *   near  PAIRS_FADE^distance (distance 0: the one just before); half-life PAIRS_NEAR_LIVES times that
+ * The flow.neighbours heaviest (next + PAIRS_NEAR_WEIGHT near) of each side are kept: a new one takes
+ * the place of the lightest and starts at nothing. The totals count what was evicted too. */
 #ifndef FLOW_PAIRS_H
 #define FLOW_PAIRS_H
 
@@ -14,20 +16,20 @@
 
 struct pairs;
 
-enum { PAIRS_BACK = 5, PAIRS_KEPT_MAX = 1000 };
-#define PAIRS_FADE 0.8
+enum { PAIRS_BACK = 5, PAIRS_NEAR_LIVES = 4 };
+#define PAIRS_FADE        0.8
+#define PAIRS_NEAR_WEIGHT 0.3
 
+/* Shares are of the side's whole weight, evicted neighbours included. */
 struct pairs_neighbour {
     uint64_t item;
-    double share; /* of the side's whole weight, kept or not */
+    float next, near;
 };
 
 struct pairs_view {
     uint64_t item;
     int out_count, in_count;
     const struct pairs_neighbour *out, *in; /* in stored order */
-    double out_weight;                      /* whole decayed weight as of the view's time */
-    double in_weight;
 };
 
 leat_status pairs_open(const struct config *config, struct state_budget *budget,
@@ -38,7 +40,6 @@ void pairs_push(struct pairs *pairs, const struct row *row, const uint64_t *sess
 struct state *pairs_state(struct pairs *pairs);
 
 /* Any thread; neighbours are copied to the arena. False: none yet. */
-bool pairs_read(struct pairs *pairs, uint64_t item, int64_t now_ms, struct arena *arena,
-                struct pairs_view *out);
+bool pairs_read(struct pairs *pairs, uint64_t item, struct arena *arena, struct pairs_view *out);
 
 #endif

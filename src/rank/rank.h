@@ -32,7 +32,7 @@ struct rank_request {
 };
 
 /* Removes what must not be shown: seen, hidden, of this session where an action filters by session,
- * unknown, deleted, expired, not yet created. Fills `catalog`. Returns how many stay. */
+ * unknown, deleted, expired. Fills `catalog`; `*count` says how many stay. */
 leat_status rank_filter(const struct rank_request *request, struct ranked *candidates, int *count,
                         struct arena *arena, leat_error *err);
 /* Fills features, scores and value of every candidate. */

@@ -1,0 +1,233 @@
+#include "engine/engine_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* --- freezing --- */
+
+static void job_release(struct checkpoint_job *job) {
+    for (int i = 0; i < FLOW_STATES; i++) {
+        if (job->states[i]) {
+            state_snapshot_release(job->states[i]);
+        }
+    }
+    if (job->model) {
+        model_snapshot_release(job->model);
+    }
+    *job = (struct checkpoint_job){0};
+}
+
+/* From the learning thread, at the marker. */
+static void model_frozen(void *context, struct model_snapshot *snapshot) {
+    struct engine *engine = context;
+    mutex_lock(&engine->mutex);
+    engine->job.model = snapshot;
+    engine->job.model_frozen = true;
+    condition_broadcast(&engine->work);
+    mutex_unlock(&engine->mutex);
+}
+
+static void job_begin(struct engine *engine) {
+    engine->job = (struct checkpoint_job){
+        .identity = {.log_id = log_id(engine->log),
+                     .sequence = engine->applied,
+                     .key_groups = (uint32_t)engine->config->root.key_groups,
+                     .now_ms = flow_now(engine->flow)}};
+    engine->checkpoint_wanted = false;
+    engine->checkpoint_running = true;
+    engine->checkpoint_ns = clock_monotonic_ns();
+}
+
+static void job_end(struct engine *engine, leat_status status, const leat_error *err) {
+    mutex_lock(&engine->mutex);
+    if (status >= 0) {
+        engine->checkpoint_sequence = engine->job.identity.sequence;
+        engine->checkpoint_error = (leat_error){0};
+    } else {
+        engine->checkpoint_error = *err;
+    }
+    job_release(&engine->job);
+    engine->checkpoint_running = false;
+    engine->checkpoint_ended++;
+    condition_broadcast(&engine->moved);
+    mutex_unlock(&engine->mutex);
+    metrics_add(engine->metrics,
+                status >= 0 ? METRIC_checkpoints_total : METRIC_checkpoint_errors_total, 1);
+}
+
+leat_status checkpointer_freeze(struct engine *engine, leat_error *err) {
+    mutex_lock(&engine->mutex);
+    if (engine->checkpoint_running) {
+        mutex_unlock(&engine->mutex);
+        return LEAT_AGAIN;
+    }
+    job_begin(engine);
+    mutex_unlock(&engine->mutex);
+    leat_status status = LEAT_OK;
+    for (int i = 0; i < FLOW_STATES && status >= 0; i++) {
+        status = state_freeze(flow_state(engine->flow, i), &engine->job.states[i], err);
+    }
+    if (status >= 0) {
+        status = trainer_mark(engine->trainer, model_frozen, engine, err);
+    }
+    if (status < 0) {
+        job_end(engine, status, err);
+    }
+    return status;
+}
+
+/* --- writing --- */
+
+static leat_status states_write(struct engine *engine, struct checkpoint_writer *writer,
+                                leat_error *err) {
+    for (int i = 0; i < FLOW_STATES; i++) {
+        TRY(checkpoint_part(writer, flow_state_name(i), err));
+        for (uint32_t group = 0; group < engine->job.identity.key_groups; group++) {
+            TRY(state_snapshot_write(engine->job.states[i], group, checkpoint_write, writer, err));
+        }
+    }
+    return LEAT_OK;
+}
+
+static leat_status job_write(struct engine *engine, leat_error *err) {
+    struct checkpoint_writer *writer;
+    if (!engine->job.model) {
+        return error_retry(err, LEAT_MEMORY, "the model could not be frozen for a checkpoint");
+    }
+    TRY(checkpoint_begin(engine->disk, engine->checkpoint_folder, &engine->job.identity, &writer,
+                         err));
+    leat_status status = states_write(engine, writer, err);
+    if (status >= 0) {
+        status = checkpoint_part(writer, "model", err);
+    }
+    if (status >= 0) {
+        status = model_snapshot_write(engine->job.model, checkpoint_write, writer, err);
+    }
+    if (status < 0) {
+        checkpoint_abandon(writer);
+        return status;
+    }
+    checkpoint_note(writer, "kernel", model_kernel());
+    TRY(checkpoint_commit(writer, err));
+    return checkpoint_clean(engine->disk, engine->checkpoint_folder,
+                            (int)engine->config->checkpoint.keep, err);
+}
+
+leat_status checkpointer_write(struct engine *engine, leat_error *err) {
+    leat_error own = {0};
+    leat_error *words = err ? err : &own;
+    uint64_t start_ns = clock_monotonic_ns();
+    leat_status status = job_write(engine, words);
+    metrics_observe_ns(engine->metrics, METRIC_checkpoint_seconds,
+                       clock_monotonic_ns() - start_ns);
+    job_end(engine, status, words);
+    return status;
+}
+
+void *checkpointer_run(void *context) {
+    struct engine *engine = context;
+    mutex_lock(&engine->mutex);
+    while (true) {
+        while (!engine->stopping && !engine->job.model_frozen) {
+            condition_wait(&engine->work, &engine->mutex);
+        }
+        if (engine->stopping) {
+            break;
+        }
+        mutex_unlock(&engine->mutex);
+        leat_error err = {0};
+        if (checkpointer_write(engine, &err) < 0) {
+            fprintf(stderr, "leat: checkpoint failed, the one before it stays: %s\n", err.message);
+        }
+        mutex_lock(&engine->mutex);
+    }
+    if (engine->checkpoint_running) {
+        job_release(&engine->job);
+        engine->checkpoint_running = false;
+    }
+    mutex_unlock(&engine->mutex);
+    return NULL;
+}
+
+leat_status engine_checkpoint(struct engine *engine, leat_error *err) {
+    if (engine->options.without_checkpoints) {
+        return error_set(err, LEAT_UNSUPPORTED, "this engine was opened without checkpoints");
+    }
+    if (engine->options.inline_mode) {
+        TRY(checkpointer_freeze(engine, err));
+        return checkpointer_write(engine, err);
+    }
+    mutex_lock(&engine->mutex);
+    /* One that already runs began before this call: the wanted one follows it. */
+    uint64_t target = engine->checkpoint_ended + (engine->checkpoint_running ? 2 : 1);
+    engine->checkpoint_wanted = true;
+    log_wake(engine->log);
+    while (engine->checkpoint_ended < target && !engine->failed && !engine->stopping) {
+        condition_wait_ms(&engine->moved, &engine->mutex, 1000);
+    }
+    leat_error error = engine->checkpoint_error;
+    bool ended = engine->checkpoint_ended >= target;
+    mutex_unlock(&engine->mutex);
+    if (!ended) {
+        return error_set(err, LEAT_CLOSED, "the engine stopped before the checkpoint was written");
+    }
+    if (error.status < 0 && err) {
+        *err = error;
+    }
+    return error.status;
+}
+
+/* --- restoring --- */
+
+static leat_status states_restore(struct engine *engine, struct checkpoint *checkpoint,
+                                  leat_error *err) {
+    for (int i = 0; i < FLOW_STATES; i++) {
+        TRY(checkpoint_read_part(checkpoint, flow_state_name(i), err));
+        for (uint32_t group = 0; group < checkpoint_about(checkpoint)->key_groups; group++) {
+            TRY(state_restore(flow_state(engine->flow, i), group, checkpoint_read, checkpoint,
+                              err));
+        }
+        TRY(checkpoint_read_end(checkpoint, err));
+    }
+    return LEAT_OK;
+}
+
+static leat_status all_restore(struct engine *engine, struct checkpoint *checkpoint,
+                               leat_error *err) {
+    TRY(states_restore(engine, checkpoint, err));
+    TRY(flow_restored(engine->flow, err));
+    leat_status status = checkpoint_read_part(checkpoint, "model", err);
+    if (status != LEAT_OK) {
+        return error_set(err, LEAT_CORRUPT, "the checkpoint has no model");
+    }
+    TRY(model_restore(engine->model, checkpoint_read, checkpoint, err));
+    TRY(checkpoint_read_end(checkpoint, err));
+    flow_set_now(engine->flow, checkpoint_about(checkpoint)->now_ms);
+    trainer_set_learnt(engine->trainer, checkpoint_about(checkpoint)->sequence);
+    return LEAT_OK;
+}
+
+leat_status checkpointer_restore(struct engine *engine, uint64_t *sequence, leat_error *err) {
+    struct checkpoint *checkpoint;
+    *sequence = 0;
+    leat_status status =
+        checkpoint_newest(engine->disk, engine->checkpoint_folder, &checkpoint, NULL, err);
+    if (status != LEAT_OK) {
+        return status;
+    }
+    const struct checkpoint_identity *identity = checkpoint_about(checkpoint);
+    if (identity->log_id != log_id(engine->log) ||
+        identity->key_groups != (uint32_t)engine->config->root.key_groups) {
+        status = error_set(err, LEAT_CONFLICT, "checkpoint %" PRIu64 " is of another data folder",
+                           identity->sequence);
+    } else if (identity->sequence > log_end(engine->log)) {
+        status = error_set(err, LEAT_CONFLICT,
+                           "checkpoint %" PRIu64 " lies beyond the end of the log, %" PRIu64,
+                           identity->sequence, log_end(engine->log));
+    } else {
+        *sequence = identity->sequence;
+        status = all_restore(engine, checkpoint, err);
+    }
+    checkpoint_close(checkpoint);
+    return status;
+}

@@ -1,0 +1,85 @@
+#include "engine/engine_internal.h"
+
+leat_status engine_append(struct engine *engine, const struct batch *events,
+                          struct log_receipt *out, leat_error *err) {
+    uint64_t start_ns = clock_monotonic_ns();
+    TRY(log_append(engine->log, events, 1, out, err));
+    metrics_add(engine->metrics, METRIC_events_accepted_total, (uint64_t)events->rows);
+    metrics_observe_ns(engine->metrics, METRIC_append_seconds, clock_monotonic_ns() - start_ns);
+    return LEAT_OK;
+}
+
+bool engine_ready(const struct engine *engine) {
+    return engine_applied(engine) >= engine->opening_end &&
+           engine_learnt(engine) >= engine->opening_end;
+}
+
+const char *engine_failure(const struct engine *engine) {
+    return atomic_load(&engine->failed) ? engine->failure : NULL;
+}
+
+uint64_t engine_end(const struct engine *engine) { return log_end(engine->log); }
+
+uint64_t engine_applied(const struct engine *engine) {
+    return atomic_load_explicit(&engine->applied, memory_order_acquire);
+}
+
+uint64_t engine_learnt(const struct engine *engine) { return trainer_learnt(engine->trainer); }
+
+uint32_t engine_log_id(const struct engine *engine) { return log_id(engine->log); }
+
+struct log *engine_log(struct engine *engine) { return engine->log; }
+
+static bool wait_applied(struct engine *engine, uint64_t sequence, int64_t timeout_ms) {
+    uint64_t end_ns = clock_monotonic_ns() + (uint64_t)timeout_ms * 1000000u;
+    mutex_lock(&engine->mutex);
+    while (engine->applied < sequence && !engine->failed && !engine->stopping) {
+        uint64_t now_ns = clock_monotonic_ns();
+        if (now_ns >= end_ns) {
+            break;
+        }
+        condition_wait_ms(&engine->moved, &engine->mutex,
+                          (int64_t)((end_ns - now_ns) / 1000000u) + 1);
+    }
+    mutex_unlock(&engine->mutex);
+    return engine_applied(engine) >= sequence;
+}
+
+bool engine_wait(struct engine *engine, uint64_t sequence, bool learnt, int64_t timeout_ms) {
+    uint64_t start_ns = clock_monotonic_ns();
+    if (engine_applied(engine) < sequence && !wait_applied(engine, sequence, timeout_ms)) {
+        return false;
+    }
+    if (!learnt) {
+        return true;
+    }
+    int64_t used_ms = (int64_t)((clock_monotonic_ns() - start_ns) / 1000000u);
+    return trainer_wait(engine->trainer, sequence, timeout_ms > used_ms ? timeout_ms - used_ms : 0);
+}
+
+leat_status engine_run(struct engine *engine, uint64_t until, leat_error *err) {
+    leat_status status;
+    do {
+        status = runner_step(engine, until, err);
+    } while (status == LEAT_OK);
+    if (status >= 0 && engine_failure(engine)) {
+        return error_set(err, LEAT_IO, "%s", engine_failure(engine));
+    }
+    return status < 0 ? status : LEAT_OK;
+}
+
+int64_t engine_now(const struct engine *engine) {
+    return engine->event_clock ? flow_now(engine->flow) : clock_now_ms(engine->clock);
+}
+
+leat_status engine_digest(struct engine *engine, struct engine_digest *out, leat_error *err) {
+    *out = (struct engine_digest){.sequence = engine_applied(engine)};
+    for (int i = 0; i < FLOW_STATES; i++) {
+        out->parts[i].name = flow_state_name(i);
+        TRY(state_digest(flow_state(engine->flow, i), &out->parts[i].value, err));
+    }
+    out->parts[FLOW_STATES].name = "model";
+    TRY(model_digest(engine->model, &out->parts[FLOW_STATES].value, err));
+    out->count = FLOW_STATES + 1;
+    return LEAT_OK;
+}

@@ -1,0 +1,86 @@
+/* What the engine's own files share. */
+#ifndef ENGINE_ENGINE_INTERNAL_H
+#define ENGINE_ENGINE_INTERNAL_H
+
+#include "base/thread.h"
+#include "column/builder.h"
+#include "engine/engine.h"
+#include "flow/flow.h"
+#include "learn/trainer.h"
+#include "state/checkpoint.h"
+
+/* A checkpoint on its way: frozen by the runner, the model's part by the trainer, written by the
+ * checkpoint thread (or at once, inline). */
+struct checkpoint_job {
+    struct checkpoint_identity identity;
+    struct state_snapshot *states[FLOW_STATES];
+    struct model_snapshot *model;
+    bool model_frozen; /* the trainer has come to the marker */
+};
+
+struct engine {
+    struct engine_options options;
+    const struct config *config;
+    const struct clock *clock;
+    struct disk *disk;
+    struct metrics *metrics;
+    bool event_clock;
+
+    char log_folder[PATH_BYTES_MAX];
+    char checkpoint_folder[PATH_BYTES_MAX];
+    char spill_path[PATH_BYTES_MAX];
+    struct file *lock;
+
+    struct log *log;
+    struct log_reader *reader;
+    struct flow *flow;
+    struct model *model;
+    struct trainer *trainer;
+
+    _Atomic uint64_t applied; /* flow has run every row before it */
+    uint64_t opening_end;     /* of the log when it was opened: where readiness is reached */
+    uint64_t nonce;           /* makes request ids of this process its own */
+    _Atomic uint64_t requests;
+
+    struct mutex served_mutex; /* guards served_builder and what follows in the log */
+    struct builder *served_builder;
+
+    struct mutex mutex; /* guards what is below */
+    struct condition moved;   /* applied moved, a checkpoint ended, or something failed */
+    struct condition work;    /* for the checkpoint thread */
+    bool stopping;
+    bool checkpoint_wanted;   /* somebody waits in engine_checkpoint */
+    bool checkpoint_running;
+    uint64_t checkpoint_ended; /* how many ended, well or not */
+    leat_error checkpoint_error;
+    struct checkpoint_job job;
+    uint64_t checkpoint_sequence; /* of the newest one written */
+    uint64_t checkpoint_ns;       /* monotonic time of the newest one begun */
+    _Atomic bool failed;
+    char failure[600];
+
+    struct thread runner_thread;
+    struct thread checkpoint_thread;
+};
+
+/* folder.c: the data folder's lock and what is fixed when it is made. */
+leat_status folder_open(struct engine *engine, leat_error *err);
+
+/* runner.c: applies the log to flow. */
+leat_status runner_step(struct engine *engine, uint64_t until, leat_error *err); /* LEAT_AGAIN: done */
+void *runner_run(void *engine);
+void engine_fail(struct engine *engine, const char *what, const leat_error *err);
+
+/* checkpointer.c */
+/* Freezes at the applied position; runner's thread (or inline). LEAT_AGAIN: one is running. */
+leat_status checkpointer_freeze(struct engine *engine, leat_error *err);
+leat_status checkpointer_write(struct engine *engine, leat_error *err);
+void *checkpointer_run(void *engine);
+/* LEAT_NOT_FOUND: there is none. On a failure flow and model hold rubbish. */
+leat_status checkpointer_restore(struct engine *engine, uint64_t *sequence, leat_error *err);
+
+/* open.c */
+leat_status parts_open(struct engine *engine, leat_error *err); /* flow, model and trainer */
+void parts_close(struct engine *engine);
+
+#endif

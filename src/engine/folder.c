@@ -1,0 +1,60 @@
+#include "engine/engine_internal.h"
+
+#include <inttypes.h>
+
+/* <data>/LOCK keeps a second process out; <data>/FOLDER says what was fixed when it was made. */
+enum { FOLDER_VERSION = 1, FOLDER_LOG_ID = 0, FOLDER_BYTES_MAX = 4096 };
+
+static void folder_write(const struct engine *engine, struct bytes *out) {
+    bytes_printf(out, "leat folder %d\nlog_id %d\nkey_groups %" PRId64 "\nclock %s\n",
+                 FOLDER_VERSION, FOLDER_LOG_ID, engine->config->root.key_groups,
+                 engine->event_clock ? "event" : "wall");
+}
+
+/* What is there must be what the configuration says, word for word. */
+static leat_status folder_compare(const struct bytes *have, const struct bytes *want,
+                                  const char *path, leat_error *err) {
+    if (have->size == want->size && memcmp(have->data, want->data, want->size) == 0) {
+        return LEAT_OK;
+    }
+    return error_set(err, LEAT_CONFLICT,
+                     "%s says '%.*s', the configuration says '%.*s': key groups and clock are fixed "
+                     "when a data folder is made; set them back, or use another folder",
+                     path, (int)(have->size < 120 ? have->size : 120), (const char *)have->data,
+                     (int)want->size, (const char *)want->data);
+}
+
+static leat_status folder_check(struct engine *engine, leat_error *err) {
+    char path[PATH_BYTES_MAX];
+    struct bytes have;
+    struct bytes want;
+    bytes_init(&have);
+    bytes_init(&want);
+    folder_write(engine, &want);
+    leat_status status;
+    TRY_OR(status, path_join(path, engine->config->root.data, "FOLDER", err), done);
+    TRY_OR(status, disk_get(engine->disk, path, FOLDER_BYTES_MAX, &have, err), done);
+    if (status == LEAT_NOT_FOUND) {
+        status = disk_put(engine->disk, path, want.data, want.size, err);
+    } else {
+        status = folder_compare(&have, &want, path, err);
+    }
+done:
+    bytes_deinit(&have);
+    bytes_deinit(&want);
+    return status;
+}
+
+leat_status folder_open(struct engine *engine, leat_error *err) {
+    const char *data = engine->config->root.data;
+    char path[PATH_BYTES_MAX];
+    TRY(path_join(engine->log_folder, data, "log", err));
+    TRY(path_join(engine->checkpoint_folder, data, "checkpoints", err));
+    TRY(path_join(engine->spill_path, data, "examples.spill", err));
+    TRY(disk_make_folder(engine->disk, data, err));
+    TRY(path_join(path, data, "LOCK", err));
+    TRY(disk_lock(engine->disk, path, &engine->lock, err));
+    TRY(disk_make_folder(engine->disk, engine->checkpoint_folder, err));
+    TRY(folder_check(engine, err));
+    return disk_sync_folder(engine->disk, data, err);
+}

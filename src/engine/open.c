@@ -1,0 +1,219 @@
+#include "engine/engine_internal.h"
+
+#include "base/hash.h"
+#include "base/memory.h"
+#include "log/record.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void on_example(void *context, const struct example *example) {
+    struct engine *engine = context;
+    leat_error err = {0};
+    if (trainer_push(engine->trainer, example, &err) < 0) {
+        engine_fail(engine, "the trainer stopped", &err);
+    }
+}
+
+/* --- parts --- */
+
+leat_status parts_open(struct engine *engine, leat_error *err) {
+    struct flow_options flow = {
+        .config = engine->config, .metrics = engine->metrics, .emit = on_example, .context = engine};
+    TRY(flow_open(&flow, &engine->flow, err));
+    int dense = features_dense_count(flow_features(engine->flow));
+    TRY(model_open(engine->config, dense, engine->metrics, &engine->model, err));
+    struct trainer_options trainer = {.disk = engine->disk,
+                                      .spill_path = engine->spill_path,
+                                      .queue_max = (int)engine->config->model.queue,
+                                      .inline_learning = engine->options.inline_mode,
+                                      .metrics = engine->metrics};
+    return trainer_open(&trainer, engine->model, &engine->trainer, err);
+}
+
+void parts_close(struct engine *engine) {
+    if (engine->trainer) {
+        trainer_close(engine->trainer);
+    }
+    if (engine->model) {
+        model_close(engine->model);
+    }
+    flow_close(engine->flow);
+    engine->trainer = NULL;
+    engine->model = NULL;
+    engine->flow = NULL;
+}
+
+/* --- opening --- */
+
+static leat_status log_start(struct engine *engine, struct log_recovery *recovery,
+                             leat_error *err) {
+    const struct config_log *config = &engine->config->log;
+    struct log_options options = {
+        .disk = engine->disk,
+        .folder = engine->log_folder,
+        .clock = engine->clock,
+        .event_clock = engine->event_clock,
+        .sync = config->durability == 0,
+        .inline_writer = engine->options.inline_mode,
+        .segment_bytes = (uint64_t)config->segment,
+        .queue_bytes = (uint64_t)config->queue,
+        .oldest_ms = config->oldest,
+        .skew_ms = config->skew,
+        .heartbeat_ms = engine->event_clock || engine->options.inline_mode ? 0 : config->heartbeat,
+        .metrics = engine->metrics,
+    };
+    return log_open(&options, &engine->log, recovery, err);
+}
+
+/* A checkpoint that cannot be used costs time, not truth: the log is replayed from its start. */
+static leat_status restore(struct engine *engine, struct engine_report *report, leat_error *err) {
+    if (engine->options.without_checkpoints) {
+        return LEAT_OK;
+    }
+    leat_error why = {0};
+    leat_status status = checkpointer_restore(engine, &report->checkpoint_sequence, &why);
+    if (status < 0) {
+        report->checkpoint_sequence = 0;
+        snprintf(report->words, sizeof(report->words),
+                 "checkpoint not used, the log is replayed from its start: %.300s", why.message);
+        parts_close(engine);
+        return parts_open(engine, err);
+    }
+    return LEAT_OK;
+}
+
+static void report_write(struct engine *engine, struct engine_report *report) {
+    report->end_sequence = log_end(engine->log);
+    size_t used = strlen(report->words);
+    snprintf(report->words + used, sizeof(report->words) - used,
+             "%slog: %" PRIu64 " rows in %" PRIu64 " segments%s%s; checkpoint at %" PRIu64
+             ", %" PRIu64 " rows to replay",
+             used ? "\n" : "", report->end_sequence, report->log.segments,
+             report->log.report[0] ? "; " : "", report->log.report, report->checkpoint_sequence,
+             report->end_sequence - report->checkpoint_sequence);
+}
+
+static leat_status threads_start(struct engine *engine, leat_error *err) {
+    if (engine->options.inline_mode) {
+        return engine_run(engine, UINT64_MAX, err);
+    }
+    TRY(thread_start(&engine->runner_thread, "leat-flow", runner_run, engine, err));
+    if (engine->options.without_checkpoints) {
+        return LEAT_OK;
+    }
+    return thread_start(&engine->checkpoint_thread, "leat-checkpoint", checkpointer_run, engine,
+                        err);
+}
+
+static leat_status engine_start(struct engine *engine, struct engine_report *report,
+                                leat_error *err) {
+    TRY(builder_create(schema_served(), &engine->served_builder, err));
+    TRY(folder_open(engine, err));
+    TRY(log_start(engine, &report->log, err));
+    TRY(parts_open(engine, err));
+    TRY(restore(engine, report, err));
+    report_write(engine, report);
+    engine->applied = report->checkpoint_sequence;
+    engine->checkpoint_sequence = report->checkpoint_sequence;
+    engine->opening_end = report->end_sequence;
+    engine->checkpoint_ns = clock_monotonic_ns();
+    TRY(log_reader_open(engine->log, engine->applied, &engine->reader, err));
+    return threads_start(engine, err);
+}
+
+static void engine_init(struct engine *engine, const struct engine_options *options) {
+    engine->options = *options;
+    engine->config = options->config;
+    engine->disk = options->disk ? options->disk : disk_real();
+    engine->clock = options->clock ? options->clock : clock_wall();
+    engine->metrics = options->metrics;
+    engine->event_clock = options->config->root.clock == 1;
+    engine->nonce = hash_mix(clock_monotonic_ns(),
+                             hash_mix((uint64_t)clock_now_ms(clock_wall()), (uint64_t)getpid()));
+    mutex_init(&engine->served_mutex);
+    mutex_init(&engine->mutex);
+    condition_init(&engine->moved);
+    condition_init(&engine->work);
+}
+
+leat_status engine_open(const struct engine_options *options, struct engine **out,
+                        struct engine_report *report, leat_error *err) {
+    struct engine_report own;
+    report = report ? report : &own;
+    *report = (struct engine_report){0};
+    struct engine *engine = memory_zalloc(sizeof(*engine));
+    if (!engine) {
+        return error_memory(err, sizeof(*engine));
+    }
+    engine_init(engine, options);
+    leat_status status = engine_start(engine, report, err);
+    if (status < 0) {
+        engine_abandon(engine);
+        return status;
+    }
+    *out = engine;
+    return LEAT_OK;
+}
+
+/* --- closing --- */
+
+static void threads_stop(struct engine *engine) {
+    mutex_lock(&engine->mutex);
+    engine->stopping = true;
+    condition_broadcast(&engine->work);
+    condition_broadcast(&engine->moved);
+    mutex_unlock(&engine->mutex);
+    if (engine->log) {
+        log_wake(engine->log);
+    }
+    thread_join(&engine->runner_thread);
+    if (engine->trainer) {
+        trainer_close(engine->trainer);
+        engine->trainer = NULL;
+    }
+    thread_join(&engine->checkpoint_thread);
+}
+
+void engine_abandon(struct engine *engine) {
+    threads_stop(engine);
+    if (engine->reader) {
+        log_reader_close(engine->reader);
+    }
+    parts_close(engine);
+    if (engine->log) {
+        log_close(engine->log);
+    }
+    builder_destroy(engine->served_builder);
+    file_close(engine->lock);
+    condition_deinit(&engine->work);
+    condition_deinit(&engine->moved);
+    mutex_deinit(&engine->mutex);
+    mutex_deinit(&engine->served_mutex);
+    memory_free(engine);
+}
+
+/* What is durable is applied and learnt before the last checkpoint. */
+static leat_status engine_settle(struct engine *engine, leat_error *err) {
+    TRY(log_flush(engine->log, err));
+    if (engine->options.inline_mode) {
+        TRY(engine_run(engine, UINT64_MAX, err));
+    } else {
+        while (!engine_wait(engine, log_end(engine->log), false, 1000)) {
+            if (engine_failure(engine)) {
+                return error_set(err, LEAT_IO, "%s", engine_failure(engine));
+            }
+        }
+    }
+    if (engine->options.without_checkpoints || engine->applied == engine->checkpoint_sequence) {
+        return LEAT_OK;
+    }
+    return engine_checkpoint(engine, err);
+}
+
+leat_status engine_close(struct engine *engine, leat_error *err) {
+    leat_status status = engine_settle(engine, err);
+    engine_abandon(engine);
+    return status;
+}
