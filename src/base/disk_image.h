@@ -30,8 +30,8 @@ struct inode {
     bool is_folder;
     bool locked;
     bool exposed; /* a test may have changed `content` in place: durable_content follows */
-    int handles; /* open files */
-    int pending; /* name changes that refer to it */
+    int handles;  /* open files */
+    int pending;  /* name changes that refer to it */
     struct place current;
     struct place durable;
     struct bytes content;

@@ -28,8 +28,8 @@ struct disk {
 };
 
 struct disk_calls {
-    leat_status (*open)(struct disk *disk, const char *path, enum file_mode mode,
-                        struct file **out, leat_error *err);
+    leat_status (*open)(struct disk *disk, const char *path, enum file_mode mode, struct file **out,
+                        leat_error *err);
     void (*close)(struct file *file);
     leat_status (*read)(struct file *file, void *data, size_t count, uint64_t offset, size_t *got,
                         leat_error *err);

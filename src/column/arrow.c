@@ -329,7 +329,7 @@ static leat_status items_import(const struct field *field, const struct ArrowArr
         buffer_set(out, 2, items->buffers[1], (size_t)count * item_width(field->type));
         return LEAT_OK;
     }
-    int64_t end;
+    int64_t end = 0;
     TRY(offsets_import(items->buffers[1], count, out, 2, &end, field->name, err));
     buffer_set(out, 3, items->buffers[2], (size_t)end);
     return LEAT_OK;
@@ -351,7 +351,7 @@ static leat_status column_import(const struct field *field, const struct ArrowAr
         buffer_set(out, 1, array->buffers[1], (size_t)rows * width);
         return LEAT_OK;
     }
-    int64_t end;
+    int64_t end = 0;
     TRY(offsets_import(array->buffers[1], rows, out, 1, &end, field->name, err));
     if (is_list) {
         return items_import(field, array->children[0], end, out, err);

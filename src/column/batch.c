@@ -157,7 +157,7 @@ static leat_status values_check(const struct field *field, const struct column *
     if (width > 0) {
         return size_check(field, "values", column->size[1], (size_t)rows * width, err);
     }
-    int64_t end;
+    int64_t end = 0;
     TRY(offsets_check(field, column, 1, rows, &end, err));
     switch (field->type) {
     case COLUMN_TEXT:

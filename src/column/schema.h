@@ -25,7 +25,7 @@ enum column_type {
 };
 
 enum {
-    COLUMN_BUFFERS = 4,      /* validity, then up to three by type */
+    COLUMN_BUFFERS = 4, /* validity, then up to three by type */
     SCHEMA_COLUMNS_MAX = 32,
     BATCH_ROWS_MAX = 1 << 20,
 };
