@@ -222,6 +222,7 @@ static float exp_negative(float x) {
 }
 
 float kernel_sigmoid(float x) {
-    float e = exp_negative(x < -87.0f ? -87.0f : x > 87.0f ? -87.0f : x > 0.0f ? -x : x);
-    return x > 0.0f ? 1.0f / (1.0f + e) : e / (1.0f + e);
+    float within = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x == x ? x : 0.0f;
+    float e = exp_negative(within > 0.0f ? -within : within);
+    return within > 0.0f ? 1.0f / (1.0f + e) : e / (1.0f + e);
 }

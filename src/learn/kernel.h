@@ -28,7 +28,7 @@ const struct kernel *kernel_scalar(void);
 const struct kernel *kernel_best(void); /* the fastest that this CPU runs */
 
 /* 1 / (1 + exp(-x)) within 2e-7 relative, in basic arithmetic only: the C library's expf gives
- * different last bits on different CPUs, and weights must not depend on that. */
+ * different last bits on different CPUs, and weights must not depend on that. Not a number: 1/2. */
 float kernel_sigmoid(float x);
 
 #endif

@@ -81,6 +81,7 @@ static void sigmoid_is_close(void **state) {
         assert_true(fabs(kernel_sigmoid(x) - expected) <= 2e-7 * expected);
     }
     assert_true(kernel_sigmoid(0.0f) == 0.5f);
+    assert_true(kernel_sigmoid(NAN) == 0.5f);
     assert_true(kernel_sigmoid(1e30f) == 1.0f);
     assert_true(kernel_sigmoid(-1e30f) > 0.0f && kernel_sigmoid(-1e30f) < 1e-30f);
 }
