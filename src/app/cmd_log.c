@@ -103,7 +103,7 @@ static leat_status print_frame(const struct frame *frame, const struct batch *ba
         }
     }
     TRY(bytes_status(out, err));
-    if (fwrite(out->data, 1, out->size, stdout) != out->size) {
+    if (out->size > 0 && fwrite(out->data, 1, out->size, stdout) != out->size) {
         return error_set(err, LEAT_IO, "standard output cannot be written");
     }
     return LEAT_OK;
