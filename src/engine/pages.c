@@ -137,8 +137,8 @@ static leat_status gather(struct engine *engine, const struct rank_request *requ
 
 static leat_status page_make(struct engine *engine, const struct rank_request *request,
                              struct arena *arena, struct page *page, leat_error *err) {
-    struct ranked *ranked;
-    int count;
+    struct ranked *ranked = NULL;
+    int count = 0;
     TRY(gather(engine, request, page, arena, &ranked, &count, err));
     page->gathered = count;
     TRY(rank_filter(request, ranked, &count, arena, err));
