@@ -260,7 +260,7 @@ static leat_status check_surface(const struct config *config, struct slice surfa
 
 static leat_status event_check(const struct config *config, const struct posted_event *event,
                                leat_error *err) {
-    struct kind_needs needs;
+    struct kind_needs needs = {0};
     TRY(find_kind(config, event->kind, &needs, err));
     TRY(check_needs(event, &needs, err));
     TRY(check_id("user", event->user, err));

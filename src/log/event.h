@@ -9,7 +9,7 @@
 #include "column/builder.h"
 
 enum {
-    EVENT_ID_BYTES_MAX = 128,      /* user, item, id, request, session, author, category, tag */
+    EVENT_ID_BYTES_MAX = 128, /* user, item, id, request, session, author, category, tag */
     EVENT_TEXT_BYTES_MAX = 16384,
     EVENT_LIST_MAX = 32,           /* categories, tags, context pairs */
     EVENT_CONTEXT_BYTES_MAX = 256, /* one context key or value */
@@ -22,7 +22,7 @@ struct posted_event {
     bool has_time, has_value, has_created, has_expires;
     int64_t time_ms, created_ms, expires_ms;
     double value;
-    int context_count; /* pairs */
+    int context_count;                        /* pairs */
     struct slice context[2 * EVENT_LIST_MAX]; /* key, JSON scalar, key, JSON scalar ... */
     int category_count, tag_count;
     struct slice categories[EVENT_LIST_MAX], tags[EVENT_LIST_MAX];

@@ -57,7 +57,7 @@ leat_status frame_read_body(const struct frame *frame, const uint8_t *body, stru
  * whose body stands at out + FRAME_HEADER_BYTES already; sets frame->body_checksum. */
 struct frame frame_of(const struct batch *batch);
 void frame_seal(struct frame *frame, uint8_t *out);
-bool frame_header_whole(const uint8_t header[FRAME_HEADER_BYTES]); /* magic and checksum */
+bool frame_header_whole(const uint8_t header[FRAME_HEADER_BYTES]);     /* magic and checksum */
 bool frame_body_whole(const struct frame *frame, const uint8_t *body); /* checksum */
 
 #endif

@@ -3,13 +3,14 @@
  *   <folder>/00000000000000000000.seg    named by the first sequence number (20 digits)
  *   <folder>/00000000000000131072.seg    a commit never spans two segments
  *
- * Acknowledged means on disk (fdatasync), unless durability is `none`. Opening recovers: a bad last
- * commit is a torn tail, cut and reported; a bad commit with a valid one after it is corruption,
- * refused with segment and offset. A gap in the sequence numbers, a frame of another log id, or an
- * unknown schema are corruption too.
+ * Acknowledged means on disk (fdatasync), unless durability is `none`. Opening recovers: damage in
+ * the last group of commits (those of one sync) is a torn tail, cut and reported; damage before a
+ * frame that was written later (FRAME_SYNCED) is corruption, refused with segment and offset. A gap
+ * in the sequence numbers, a frame of another log id, or an unknown schema are corruption too.
  *
- * log_append*, log_flush, log_wait and log_wake may be called by any thread; a reader is used by one
- * thread at a time, and is closed before the log is. The folder is locked while the log is open. */
+ * log_append*, log_flush, log_wait and log_wake may be called by any thread; a reader is used by
+ * one thread at a time, and is closed before the log is. The folder is locked while the log is
+ * open. */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
 
@@ -23,7 +24,7 @@ struct log;
 
 struct log_options {
     struct disk *disk;
-    const char *folder;        /* made if it is not there */
+    const char *folder; /* made if it is not there */
     uint32_t log_id;
     const struct clock *clock; /* append time (ignored with event_clock) */
     bool event_clock;          /* append time is the newest event time so far */
@@ -31,11 +32,11 @@ struct log_options {
     bool inline_writer;        /* no thread: log_append writes and syncs itself (replay,
                                   simulation); no beats then */
     uint64_t segment_bytes;
-    uint64_t queue_bytes;      /* appends wait while this much waits for the writer */
-    int64_t oldest_ms;         /* event times are clamped to [now - oldest, now + skew] (not with */
-    int64_t skew_ms;           /* event_clock) */
-    int64_t heartbeat_ms;      /* idle time after which a beat is appended; 0: never */
-    struct metrics *metrics;   /* may be NULL */
+    uint64_t queue_bytes;    /* appends wait while this much waits for the writer */
+    int64_t oldest_ms;       /* event times are clamped to [now - oldest, now + skew] (not with */
+    int64_t skew_ms;         /* event_clock) */
+    int64_t heartbeat_ms;    /* idle time after which a beat is appended; 0: never */
+    struct metrics *metrics; /* may be NULL */
 };
 
 /* What opening found; words for the operator in `report` (empty when all was well). */
@@ -58,11 +59,13 @@ struct log_receipt {
 };
 
 /* Appends `count` batches (1..16, of any log schema) as one commit and returns when it is durable.
- * Times of event rows are set and clamped in the written copy. LEAT_INVALID: a batch has no rows, is
- * of another schema or not well formed. LEAT_FULL: a batch exceeds the frame bound; with `retry` the
- * disk is full and the log is as before. LEAT_IO: no reader will see any of it, and the log refuses
- * appends until it is opened again; the words say whether the rows may be found then. LEAT_CLOSED
- * after log_close began. `out` may be NULL. */
+ * Times of event rows are set and clamped in the written copy. `out` may be NULL.
+ *   LEAT_INVALID  a batch has no rows, is of another schema or not well formed
+ *   LEAT_FULL     a batch exceeds the frame bound; with `retry`, as LEAT_MEMORY: no room now, and
+ *                 the log is as it was
+ *   LEAT_IO       no reader will see any of it, and the log refuses appends until it is opened
+ *                 again; the words say whether the rows may be found then
+ *   LEAT_CLOSED   log_close has begun */
 leat_status log_append(struct log *log, const struct batch *batches, int count,
                        struct log_receipt *out, leat_error *err);
 /* The same without waiting for the disk: the batches are copied, and follow in order. What is lost
@@ -86,7 +89,7 @@ struct log_reader;
 struct log_entry {
     struct frame frame;
     struct batch batch;
-    uint64_t offset;       /* in its segment */
+    uint64_t offset; /* in its segment */
 };
 
 /* Starts at the frame that holds row `from` (LEAT_INVALID before log_begin or after log_end). The

@@ -1,7 +1,7 @@
 /* For the tests of this room: a configuration, a few rows of every kind that are the same in every
  * run, and a disk to put a log on. */
-#ifndef LOG_FIXTURE_H
-#define LOG_FIXTURE_H
+#ifndef LOG_LOG_FIXTURE_H
+#define LOG_LOG_FIXTURE_H
 
 #include "base/config.h"
 #include "base/disk_fake.h"

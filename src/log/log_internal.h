@@ -2,8 +2,8 @@
  *
  *   appenders --(queue, bounded by bytes)--> writer thread --(segments, end)--> readers
  */
-#ifndef LOG_INTERNAL_H
-#define LOG_INTERNAL_H
+#ifndef LOG_LOG_INTERNAL_H
+#define LOG_LOG_INTERNAL_H
 
 #include "base/thread.h"
 #include "log/log.h"

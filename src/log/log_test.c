@@ -101,6 +101,11 @@ static void test_wrong_batches_are_refused(void **state) {
     struct batch broken = events; /* its texts end beyond their bytes */
     broken.columns[EVENT_KIND].size[2] -= 1;
     check_refused(f, &broken, 1);
+    struct batch large = events; /* refused by its sizes, before anything is looked at */
+    large.columns[EVENT_TEXT].size[2] = FRAME_BODY_BYTES_MAX;
+    leat_error err = {.message = ""};
+    assert_int_equal(log_append(f->log, &large, 1, NULL, &err), LEAT_FULL);
+    assert_false(err.retry);
     fixture_append(f, many, 16);
 }
 
@@ -375,6 +380,32 @@ static void test_failing_memory(void **state) {
     log_reader_close(reader);
 }
 
+/* The same while a segment is begun: the log is as before, and goes on. On the real disk: the fake
+ * one needs memory where a real one does not. */
+static void test_failing_memory_while_rolling(void **state) {
+    struct fixture *f = *state;
+    f->options.disk = disk_real();
+    f->options.folder = "log_test.memory";
+    disk_remove_tree(disk_real(), f->options.folder, NULL);
+    f->options.segment_bytes = 1;
+    fixture_open(f);
+    leat_status status = LEAT_MEMORY;
+    for (uint64_t n = 1; status == LEAT_MEMORY && n < 100; n++) {
+        struct batch batch = fixture_clicks(f->events, f->config, (int)log_end(f->log), 3, -1);
+        fixture_append(f, &batch, 1);
+        batch = fixture_clicks(f->events, f->config, (int)log_end(f->log), 3, -1);
+        leat_error err = {.message = ""};
+        memory_fail_at(n);
+        status = log_append(f->log, &batch, 1, NULL, &err);
+        memory_fail_at(0);
+        assert_true(status == LEAT_OK || (status == LEAT_MEMORY && err.retry));
+        check_log_is(f, log_end(f->log));
+    }
+    assert_int_equal(status, LEAT_OK);
+    fixture_close(f);
+    disk_remove_tree(disk_real(), f->options.folder, NULL);
+}
+
 static void test_lost_later_append_is_reported(void **state) {
     struct fixture *f = *state;
     fixture_open(f);
@@ -639,6 +670,7 @@ int main(int count, char **args) {
         TEST(test_begins_with_its_first_segment),
         cmocka_unit_test(test_failing_disk),
         TEST(test_failing_memory),
+        TEST(test_failing_memory_while_rolling),
         TEST(test_lost_later_append_is_reported),
         TEST(test_appenders_and_readers_at_once),
         TEST(test_close_commits_what_waits),

@@ -85,9 +85,12 @@ static leat_status group_put(struct log_writer *writer, const struct commit *com
     return LEAT_OK;
 }
 
+/* A failure is LEAT_IO whatever the disk calls it: which pages reached it is not known any more. */
 static leat_status segment_sync(struct log_writer *writer, leat_error *err) {
     uint64_t begun = clock_monotonic_ns();
-    TRY(file_sync(writer->file, err));
+    if (file_sync(writer->file, err) < 0) {
+        return LEAT_IO;
+    }
     metrics_observe_ns(writer->metrics, METRIC_sync_seconds, clock_monotonic_ns() - begun);
     writer->on_disk = true;
     return LEAT_OK;
@@ -111,27 +114,24 @@ static leat_status segment_roll(struct log_writer *writer, size_t bytes, leat_er
     return LEAT_OK;
 }
 
-/* Takes a failed group back. Only a disk that was full, and has let go of what it took, is as it
- * was before. */
-static leat_status group_undo(struct log_writer *writer, leat_status status, leat_error *err) {
-    leat_error cause = {.message = "no words"};
-    if (err) {
-        cause = *err;
-    }
+/* Takes a failed group back. Only a want of room, and when the disk lets go of what it took, leaves
+ * the log as it was before. */
+static leat_status group_undo(struct log_writer *writer, leat_status status,
+                              const leat_error *cause, leat_error *err) {
     bool back = file_truncate(writer->file, writer->segment.bytes, NULL) == LEAT_OK &&
                 file_sync(writer->file, NULL) == LEAT_OK;
-    if (status == LEAT_FULL && back) {
-        return error_retry(err, LEAT_FULL,
-                           "the log could not grow and is as before; free space and append again: "
+    if (back && (status == LEAT_FULL || status == LEAT_MEMORY)) {
+        return error_retry(err, status,
+                           "the log could not grow and is as before; make room and append again: "
                            "%s",
-                           cause.message);
+                           cause->message);
     }
     writer->failed = true;
     return error_set(err, LEAT_IO,
                      "the log could not be written and refuses appends until it is opened again, "
                      "which checks what is on disk; this append is %s: %s",
                      back ? "not in it" : "not acknowledged, and may or may not be found then",
-                     cause.message);
+                     cause->message);
 }
 
 /* Stamps and writes the commits of one group; the cursor comes back behind the last. */
@@ -182,17 +182,17 @@ leat_status log_writer_write(struct log_writer *writer, struct commit *first, st
     struct commit_cursor cursor = writer->cursor;
     writer->written = 0;
     writer->buffered = 0;
-    leat_status status = segment_roll(writer, first->size, err);
+    leat_error cause = {.message = ""};
+    leat_status status = segment_roll(writer, first->size, &cause);
     if (status == LEAT_OK) {
         *rest = group_end(writer, first);
-        status = group_write(writer, first, *rest, &cursor, err);
+        status = group_write(writer, first, *rest, &cursor, &cause);
     }
     if (status == LEAT_OK && writer->sync) {
-        status = segment_sync(writer, err);
-        status = status < 0 ? LEAT_IO : status; /* whatever it says, its pages are lost */
+        status = segment_sync(writer, &cause);
     }
     if (status < 0) {
-        return group_undo(writer, status, err);
+        return group_undo(writer, status, &cause, err);
     }
     writer->on_disk = writer->sync;
     writer->cursor = cursor;

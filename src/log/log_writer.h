@@ -7,8 +7,8 @@
  * writer has failed for good: after a failed sync the system may have thrown dirty pages away and
  * call the next sync fine, so only reading the file again tells what is in it.
  * Internal to log/. One thread at a time. */
-#ifndef LOG_WRITER_H
-#define LOG_WRITER_H
+#ifndef LOG_LOG_WRITER_H
+#define LOG_LOG_WRITER_H
 
 #include "log/commit.h"
 #include "log/segment.h"
@@ -39,7 +39,7 @@ leat_status log_writer_init(struct log_writer *writer, const struct log_options 
 void log_writer_deinit(struct log_writer *writer);
 
 /* Commits a first part of the list, at least one, as one group; `*rest` is what comes after it, on
- * failure too. LEAT_FULL: the disk is full, all is as before. LEAT_IO: failed for good. */
+ * failure too. LEAT_FULL, LEAT_MEMORY: no room, all is as before. LEAT_IO: failed for good. */
 leat_status log_writer_write(struct log_writer *writer, struct commit *first, struct commit **rest,
                              leat_error *err);
 

@@ -42,16 +42,16 @@ enum event_column {
 #define EVENT_TIME_AT_APPEND INT64_MIN
 
 enum served_column {
-    SERVED_REQUEST,    /* text; never null */
-    SERVED_USER,       /* text; null for an anonymous page */
-    SERVED_ITEM,       /* text; never null */
-    SERVED_SURFACE,    /* text; never null */
-    SERVED_TIME,       /* i64 ms: the `now` the page was made with; never null */
-    SERVED_SLOT,       /* i32, 0 is the top; never null */
-    SERVED_SCORE,      /* f64: the value the page was ordered by; never null */
-    SERVED_CHANNELS,   /* i32: bit set of recall channels; never null */
-    SERVED_KEYS,       /* list of u64: the model's ids, as served; never null */
-    SERVED_DENSE,      /* list of f32: the model's dense features, as served; never null */
+    SERVED_REQUEST,  /* text; never null */
+    SERVED_USER,     /* text; null for an anonymous page */
+    SERVED_ITEM,     /* text; never null */
+    SERVED_SURFACE,  /* text; never null */
+    SERVED_TIME,     /* i64 ms: the `now` the page was made with; never null */
+    SERVED_SLOT,     /* i32, 0 is the top; never null */
+    SERVED_SCORE,    /* f64: the value the page was ordered by; never null */
+    SERVED_CHANNELS, /* i32: bit set of recall channels; never null */
+    SERVED_KEYS,     /* list of u64: the model's ids, as served; never null */
+    SERVED_DENSE,    /* list of f32: the model's dense features, as served; never null */
     SERVED_COLUMNS
 };
 
