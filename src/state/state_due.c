@@ -5,7 +5,7 @@
 enum {
     HEAP_CHILDREN = 4,
     HEAP_CAPACITY_MIN = 64,
-    HEAP_STALE_MIN = 1024, /* below this, entries without use cost less than looking for them */
+    HEAP_STALE_MIN = 64, /* so few entries without use cost less than looking for them */
 };
 
 void state_due_init(struct state_due *due, struct state_account *account) {

@@ -1,5 +1,6 @@
 /* Checks: any bytes as a block are refused, leaving nothing, or the restored group written again is
- * the same bytes. Each input is tried as it is, and with its checksum made right. */
+ * the same bytes. Each input is tried as it is, and with its checksum made right. A good seed is
+ * tests/golden/state_v1.block. */
 #include "base/hash.h"
 #include "state/state_file.h"
 
@@ -15,7 +16,7 @@ static leat_status reader_source(void *context, void *data, size_t count, leat_e
 }
 
 static void block_check(const struct bytes *block) {
-    struct state_options options = {.name = "fuzz", .groups = 2};
+    struct state_options options = {.name = "fixture", .groups = 2};
     struct state *state;
     INVARIANT(state_open(&options, &state, NULL) == LEAT_OK, "no memory");
     struct bytes_reader reader = bytes_reader_of(block->data, block->size);

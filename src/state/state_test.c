@@ -323,40 +323,84 @@ static void snapshot_blocks(struct state_snapshot *snapshot, uint32_t groups, st
     }
 }
 
-static void test_snapshot(void **context) {
-    (void)context;
-    enum { GROUPS = 4 };
+/* Every way to change a record. */
+enum change {
+    CHANGE_EDIT,
+    CHANGE_PUT,
+    CHANGE_CREATE,
+    CHANGE_REMOVE,
+    CHANGE_DUE,
+    CHANGE_POP,
+    CHANGES
+};
+
+static void change_once(struct state *state, enum change change) {
+    char id[STATE_ID_MAX + 1];
+    struct state_key key = fixture_key(8, id);
+    uint32_t size;
+    int64_t due_ms;
+    switch (change) {
+    case CHANGE_EDIT:
+        state_enter(state, key.hash);
+        ((uint8_t *)state_edit(state, &key, &size))[0]++;
+        state_leave(state, key.hash);
+        break;
+    case CHANGE_PUT: fixture_put(state, 8, 60000, 1); break;
+    case CHANGE_CREATE: fixture_put(state, 5000, 9, 1); break;
+    case CHANGE_REMOVE: assert_true(fixture_remove(state, 8)); break;
+    case CHANGE_DUE: fixture_set_due(state, 8, 0); break;
+    default: assert_true(state_next_due(state, 3, &key, id, &due_ms));
+    }
+}
+
+/* Whatever comes first after a freeze, the blocks are those of the freeze. */
+static void snapshot_change(enum change change) {
+    enum { GROUPS = 2 };
     struct state *state = fixture_open(GROUPS, NULL);
-    for (uint32_t number = 0; number < 500; number++) {
+    for (uint32_t number = 0; number < 300; number++) {
         fixture_put(state, number, number % 50, (int)number);
         assert_int_equal(fixture_set_due(state, number, 1 + number % 7), LEAT_OK);
     }
     uint64_t digest = fixture_digest(state);
     struct state_snapshot *snapshot;
-    struct state_snapshot *second;
     assert_int_equal(state_freeze(state, &snapshot, NULL), LEAT_OK);
-    assert_int_equal(state_freeze(state, &second, NULL), LEAT_AGAIN);
-    /* Every way to change a group, on frozen ones. */
-    struct state_key key;
-    char id[STATE_ID_MAX + 1];
-    int64_t due_ms;
-    assert_true(state_next_due(state, 3, &key, id, &due_ms));
-    fixture_remove(state, 40);
-    fixture_put(state, 41, 60000, 1);
-    fixture_put(state, 5000, 9, 1);
-    fixture_set_due(state, 44, 0);
+    change_once(state, change);
+    assert_true(fixture_digest(state) != digest);
     struct bytes blocks;
     bytes_init(&blocks);
     snapshot_blocks(snapshot, GROUPS, &blocks);
     assert_true(hash_bytes(blocks.data, blocks.size) == digest);
-    assert_true(fixture_digest(state) != digest);
+    state_snapshot_release(snapshot);
+    bytes_deinit(&blocks);
+    state_close(state);
+}
+
+static void test_snapshot(void **context) {
+    (void)context;
+    for (int change = 0; change < CHANGES; change++) {
+        snapshot_change((enum change)change);
+    }
+}
+
+static void test_snapshot_once(void **context) {
+    (void)context;
+    struct state *state = fixture_open(1, NULL);
+    struct state_snapshot *snapshot;
+    struct state_snapshot *second;
+    struct bytes blocks;
+    bytes_init(&blocks);
     leat_error err;
+    fixture_put(state, 41, 60000, 1);
+    assert_int_equal(state_freeze(state, &snapshot, NULL), LEAT_OK);
+    assert_int_equal(state_freeze(state, &second, NULL), LEAT_AGAIN);
+    assert_null(second);
+    assert_int_equal(state_snapshot_write(snapshot, 0, fixture_sink, &blocks, &err), LEAT_OK);
     assert_int_equal(state_snapshot_write(snapshot, 0, fixture_sink, &blocks, &err), LEAT_INVALID);
-    assert_int_equal(state_snapshot_write(snapshot, GROUPS, fixture_sink, &blocks, &err),
-                     LEAT_INVALID);
+    assert_int_equal(state_snapshot_write(snapshot, 1, fixture_sink, &blocks, &err), LEAT_INVALID);
     state_snapshot_release(snapshot);
     assert_int_equal(state_freeze(state, &snapshot, NULL), LEAT_OK);
     state_snapshot_release(snapshot); /* without a block written */
+    state_snapshot_release(NULL);
     fixture_put(state, 41, 1, 1);
     bytes_deinit(&blocks);
     state_close(state);
@@ -494,11 +538,12 @@ static void test_threads(void **context) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_model),           cmocka_unit_test(test_visit),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_collision),
-        cmocka_unit_test(test_budget),          cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_allocations),     cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_snapshot_memory), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_model),         cmocka_unit_test(test_visit),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_collision),
+        cmocka_unit_test(test_budget),        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_allocations),   cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_snapshot_once), cmocka_unit_test(test_snapshot_memory),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
