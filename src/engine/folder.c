@@ -1,6 +1,7 @@
 #include "engine/engine_internal.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 /* <data>/LOCK keeps a second process out; <data>/FOLDER says what was fixed when it was made. */
 enum { FOLDER_VERSION = 1, FOLDER_LOG_ID = 0, FOLDER_BYTES_MAX = 4096 };
@@ -45,15 +46,31 @@ done:
     return status;
 }
 
+/* A folder's name is durable when the folder that holds it is synced. */
+static leat_status folder_make(struct engine *engine, const char *data, leat_error *err) {
+    char parent[PATH_BYTES_MAX];
+    size_t size = strlen(data);
+    while (size > 0 && data[size - 1] == '/') {
+        size--;
+    }
+    while (size > 0 && data[size - 1] != '/') {
+        size--;
+    }
+    snprintf(parent, sizeof(parent), "%.*s", size > 0 ? (int)size : 1, size > 0 ? data : ".");
+    TRY(disk_make_folder(engine->disk, data, err));
+    return disk_sync_folder(engine->disk, parent, err);
+}
+
 leat_status folder_open(struct engine *engine, leat_error *err) {
     const char *data = engine->config->root.data;
     char path[PATH_BYTES_MAX];
     TRY(path_join(engine->log_folder, data, "log", err));
     TRY(path_join(engine->checkpoint_folder, data, "checkpoints", err));
     TRY(path_join(engine->spill_path, data, "examples.spill", err));
-    TRY(disk_make_folder(engine->disk, data, err));
+    TRY(folder_make(engine, data, err));
     TRY(path_join(path, data, "LOCK", err));
     TRY(disk_lock(engine->disk, path, &engine->lock, err));
+    TRY(disk_make_folder(engine->disk, engine->log_folder, err));
     TRY(disk_make_folder(engine->disk, engine->checkpoint_folder, err));
     TRY(folder_check(engine, err));
     return disk_sync_folder(engine->disk, data, err);

@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
 static void on_example(void *context, const struct example *example) {
     struct engine *engine = context;
@@ -112,6 +111,8 @@ static leat_status engine_start(struct engine *engine, struct engine_report *rep
     TRY(builder_create(schema_served(), &engine->served_builder, err));
     TRY(folder_open(engine, err));
     TRY(log_start(engine, &report->log, err));
+    /* Two openings of one log differ in time or in the log's end. */
+    engine->nonce = hash_mix((uint64_t)clock_now_ms(engine->clock), log_end(engine->log));
     TRY(parts_open(engine, err));
     TRY(restore(engine, report, err));
     report_write(engine, report);
@@ -130,8 +131,6 @@ static void engine_init(struct engine *engine, const struct engine_options *opti
     engine->clock = options->clock ? options->clock : clock_wall();
     engine->metrics = options->metrics;
     engine->event_clock = options->config->root.clock == 1;
-    engine->nonce = hash_mix(clock_monotonic_ns(),
-                             hash_mix((uint64_t)clock_now_ms(clock_wall()), (uint64_t)getpid()));
     mutex_init(&engine->served_mutex);
     mutex_init(&engine->mutex);
     condition_init(&engine->moved);
