@@ -1,5 +1,6 @@
 /* The real server on an ephemeral loopback port, over a real engine and a real folder, driven as a
  * client would: through libcurl, and by hand where libcurl is too well-behaved. */
+#include "base/disk_fake.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -578,6 +579,38 @@ static void wrong_addresses_are_refused(void **state) {
     assert_non_null(strstr(err.message, "in use"));
 }
 
+/* A server of its own, on a disk that fails when it is told to. */
+static void a_failing_disk_is_said_so(void **state) {
+    (void)state;
+    struct engine *kept_engine = engine;
+    struct server *kept_server = server;
+    static struct config other; /* outlives a failed assertion, as its engine does */
+    other = *config;
+    struct disk_fake *fake;
+    struct engine_report report;
+    leat_error err;
+    snprintf(other.root.data, sizeof(other.root.data), "data");
+    other.log.heartbeat = 3600000; /* the next write is the test's */
+    assert_int_equal(disk_fake_create(3, &fake, &err), LEAT_OK);
+    struct engine_options options = {.config = &other, .disk = disk_fake_disk(fake)};
+    assert_int_equal(engine_open(&options, &engine, &report, &err), LEAT_OK);
+    assert_int_equal(server_start(engine, &other, NULL, &server, &err), LEAT_OK);
+    post("{\"kind\":\"item\",\"item\":\"i\"}", 200);
+    disk_fake_fail_at(fake, disk_fake_steps(fake) + 1, true);
+    post("{\"kind\":\"item\",\"item\":\"j\"}", 429);
+    is_problem(429, "make room");
+    post("{\"kind\":\"item\",\"item\":\"j\"}", 200);
+    disk_fake_cut_at(fake, disk_fake_steps(fake) + 1);
+    post("{\"kind\":\"item\",\"item\":\"j\"}", 503);
+    is_problem(503, "log");
+    get("/v1/feed?preview=1", 200);
+    server_stop(server);
+    engine_abandon(engine);
+    disk_fake_destroy(fake);
+    engine = kept_engine;
+    server = kept_server;
+}
+
 /* Ten clients at once: each event that is acknowledged is counted once. */
 static void *client(void *arg) {
     int *failures = arg;
@@ -637,6 +670,7 @@ int main(void) {
         cmocka_unit_test(metrics_count_requests),
         cmocka_unit_test(unknown_paths_and_methods_are_problems),
         cmocka_unit_test(wrong_addresses_are_refused),
+        cmocka_unit_test(a_failing_disk_is_said_so),
         cmocka_unit_test(many_clients_at_once),
     };
     return cmocka_run_group_tests_name("http", tests, set_up, tear_down);
