@@ -10,6 +10,7 @@ struct command {
 
 static const struct command COMMANDS[] = {
     {"serve", "Take events and answer with pages, over HTTP.", command_serve},
+    {"simulate", "Let a simulated audience use a server.", command_simulate},
     {"log", "Print the records of a log.", command_log},
     {"state", "Prove what state a log gives: digests.", command_state},
     {"reference", "Print the reference of the configuration.", command_reference},
