@@ -3,6 +3,7 @@
 #include "engine/engine_fixture.h"
 
 #include "base/map.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 
@@ -67,9 +68,10 @@ static void log_check(struct fixture *f, const struct ledger *ledger) {
     assert_int_equal(log_reader_open(engine_log(f->engine), 0, &reader, &f->err), LEAT_OK);
     while (log_read(reader, &entry, &f->err) == LEAT_OK) {
         for (int64_t i = 0; entry.batch.schema->id == SCHEMA_EVENT && i < entry.batch.rows; i++) {
-            uint64_t number =
-                strtoull(batch_text(&entry.batch, EVENT_ID, i).data + 1, NULL, 10);
+            struct slice id = batch_text(&entry.batch, EVENT_ID, i);
+            uint64_t number;
             bool added;
+            assert_true(text_to_u64((struct slice){id.data + 1, id.size - 1}, &number));
             map_at(&seen, number, &added);
             assert_true(added);
             found += map_find(&ledger->acknowledged, number) != NULL;
