@@ -50,7 +50,8 @@ function(leat_room room)
     endif()
 endfunction()
 
-# A file as bytes in a room's library: `const unsigned char <symbol>[]`, `const size_t <symbol>_size`.
+# A file as bytes in the library of a room: `const unsigned char <symbol>[]` and
+# `const size_t <symbol>_size`.
 function(leat_embed room file symbol)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${file})
     file(READ ${CMAKE_SOURCE_DIR}/${file} bytes HEX)

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/test.h"
 #include "base/thread.h"
 #include "serve/server.h"
 
@@ -12,13 +13,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* clang-format off */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-/* clang-format on */
 
 static const char CONFIG[] = "listen: 127.0.0.1:0\n"
                              "http: {body: 64KiB, events: 500}\n"

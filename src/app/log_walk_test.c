@@ -2,16 +2,10 @@
  * nothing in the folder changes by it. */
 #include "app/log_walk.h"
 #include "base/disk_fake.h"
+#include "base/test.h"
 #include "column/builder.h"
 #include "log/log.h"
 #include "log/record.h"
-
-/* clang-format off */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-/* clang-format on */
 
 enum { SEGMENT_BYTES = 65536, COMMITS = 300 };
 

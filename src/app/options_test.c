@@ -1,13 +1,7 @@
 #include "app/options.h"
+#include "base/test.h"
 
 #include <string.h>
-
-/* clang-format off */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-/* clang-format on */
 
 static const char *file, *batch;
 static bool json, help;

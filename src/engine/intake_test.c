@@ -1,14 +1,8 @@
 #include "base/memory.h"
+#include "base/test.h"
 #include "engine/intake.h"
 #include "log/event.h"
 #include "log/record.h"
-
-/* clang-format off */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-/* clang-format on */
 
 static struct config *config;
 static struct intake *intake;
