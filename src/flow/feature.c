@@ -87,8 +87,11 @@ int features_dense_count(const struct features *features) {
     return DENSE_FIXED + TASK_DENSE * features->tasks;
 }
 
-void features_dense_start(const struct features *features, float *out) {
+void features_dense_start(const struct features *features, int task, float *out) {
     memset(out, 0, (size_t)features_dense_count(features) * sizeof(*out));
+    if (task < features->tasks) {
+        out[DENSE_FIXED + TASK_DENSE * task + TASK_PRIOR] = 1.0f;
+    }
     for (int s = 0; s < features->config->surface_count; s++) {
         if (features->config->surfaces[s].fields.examples == ROW_EXAMPLES_CLICKS) {
             out[DENSE_NEXT] = 1.0f;
@@ -97,6 +100,16 @@ void features_dense_start(const struct features *features, float *out) {
 }
 
 /* --- a request --- */
+
+/* A rate of which nothing is known yet: what a click rate usually is, weighing PRIOR_CHANCES. */
+#define PRIOR_RATE    0.05
+#define PRIOR_CHANCES 20.0
+
+struct prior {
+    bool known;
+    double rate, log_odds;
+    double strength; /* pseudo-count: one standard deviation on the log-odds scale, 1 / (p (1 - p)) */
+};
 
 /* What the session's pairs say of one item. */
 struct pair_sum {
@@ -109,10 +122,8 @@ struct feature_request {
     struct feature_moment moment;
     struct pair_sum *sums; /* open addressing */
     uint32_t sum_mask;
-    double prior[CONFIG_ACTIONS_MAX];     /* log-odds of each task on the surface */
-    double strength[CONFIG_ACTIONS_MAX];  /* pseudo-count of the prior */
-    double rate[CONFIG_ACTIONS_MAX];
-    double liked_prior, liked_strength, liked_rate; /* of any positive action, for tastes */
+    struct prior prior[CONFIG_ACTIONS_MAX]; /* of each task on the surface */
+    struct prior liked;                     /* of any positive action, for tastes */
 };
 
 uint64_t feature_region_name(void) { return hash_bytes("region", 6); }
@@ -192,14 +203,14 @@ static leat_status sums_build(struct feature_request *request, struct arena *are
     return LEAT_OK;
 }
 
-/* The prior of a smoothed rate: running rate, and a pseudo-count that stands for one standard
- * deviation on the log-odds scale, 1 / (p (1 - p)). */
-static void prior_of(double positives, double chances, double *rate, double *log_odds,
-                     double *strength) {
-    chances = chances > positives ? chances : positives;
-    *rate = (positives + 1.0) / (chances + 2.0);
-    *log_odds = log(*rate / (1.0 - *rate));
-    *strength = fmin(1.0 / (*rate * (1.0 - *rate)), 1000.0);
+/* Click logs have no chances, only positives: then no rate can be known. */
+static struct prior prior_of(double positives, double chances) {
+    if (chances < positives) {
+        return (struct prior){.known = false, .rate = 0.5, .strength = 4.0};
+    }
+    double rate = (positives + PRIOR_RATE * PRIOR_CHANCES) / (chances + PRIOR_CHANCES);
+    double strength = fmin(1.0 / (rate * (1.0 - rate)), 1000.0);
+    return (struct prior){true, rate, log(rate / (1.0 - rate)), strength};
 }
 
 static void priors_build(struct feature_request *request) {
@@ -210,13 +221,13 @@ static void priors_build(struct feature_request *request) {
     for (int t = 0; t < config->action_count; t++) {
         double positives = (double)background->positives[t];
         double chances = (double)background->chances[t];
-        prior_of(positives, chances, &request->rate[t], &request->prior[t], &request->strength[t]);
+        request->prior[t] = prior_of(positives, chances);
         if (config->actions[t].fields.weight > 0) {
             liked += positives;
             shown = fmax(shown, chances);
         }
     }
-    prior_of(liked, shown, &request->liked_rate, &request->liked_prior, &request->liked_strength);
+    request->liked = prior_of(liked, shown);
 }
 
 leat_status feature_begin(const struct features *features, const struct feature_moment *moment,
@@ -309,11 +320,13 @@ static double next_prior(const struct pair_sum *sum, const double popular[TALLY_
            0.05 * popular[2];
 }
 
-static float smoothed(double positives, double chances, double rate, double prior,
-                      double strength) {
+static float smoothed(double positives, double chances, const struct prior *prior) {
+    if (!prior->known) {
+        return 0.0f;
+    }
     chances = chances > positives ? chances : positives;
-    double p = (positives + strength * rate) / (chances + strength);
-    return (float)(log(p / (1.0 - p)) - prior);
+    double p = (positives + prior->strength * prior->rate) / (chances + prior->strength);
+    return (float)(log(p / (1.0 - p)) - prior->log_odds);
 }
 
 static void dense_next(const struct feature_request *request, const struct catalog_view *item,
@@ -344,9 +357,7 @@ static float taste_rate(const struct feature_request *request, const struct prof
     for (int v = 0; v < count; v++) {
         for (int i = 0; i < taste_count; i++) {
             if (tastes[i].value == values[v]) {
-                sum += smoothed((double)tastes[i].acted, (double)tastes[i].shown,
-                                request->liked_rate, request->liked_prior,
-                                request->liked_strength);
+                sum += smoothed((double)tastes[i].acted, (double)tastes[i].shown, &request->liked);
             }
         }
     }
@@ -357,14 +368,12 @@ static void dense_tasks(const struct feature_request *request, const struct tall
                         float *task) {
     const struct profile_view *profile = request->moment.profile;
     for (int t = 0; t < request->features->tasks; t++, task += TASK_DENSE) {
-        double rate = request->rate[t];
-        double prior = request->prior[t];
-        double strength = request->strength[t];
-        task[TASK_USER] =
-            smoothed(profile->positives[t], profile->chances[t], rate, prior, strength);
+        const struct prior *prior = &request->prior[t];
+        task[TASK_PRIOR] = (float)prior->log_odds;
+        task[TASK_USER] = smoothed(profile->positives[t], profile->chances[t], prior);
         task[TASK_USER_LATELY] = smoothed((double)profile->lately_positives[t],
-                                          (double)profile->lately_chances[t], rate, prior, strength);
-        task[TASK_ITEM] = smoothed(tally->positives[t], tally->chances[t], rate, prior, strength);
+                                          (double)profile->lately_chances[t], prior);
+        task[TASK_ITEM] = smoothed(tally->positives[t], tally->chances[t], prior);
     }
 }
 

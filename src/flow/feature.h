@@ -39,9 +39,10 @@ enum dense {
     DENSE_USER_AUTHOR,   /* the person's smoothed rate with the author */
     DENSE_FIXED
 };
-/* For each task: smoothed log-odds, minus the surface's, of the person, of the person lately, and of
- * the item. An unseen key gives 0. */
-enum task_dense { TASK_USER, TASK_USER_LATELY, TASK_ITEM, TASK_DENSE };
+/* For each task: the log-odds of its rate on the surface (0 where nothing is known of chances), and
+ * smoothed log-odds, minus the surface's, of the person, of the person lately, and of the item. An
+ * unseen key gives 0. */
+enum task_dense { TASK_PRIOR, TASK_USER, TASK_USER_LATELY, TASK_ITEM, TASK_DENSE };
 enum { FEATURE_TASKS = 4 };
 
 struct features; /* the plan made from model.features; immutable */
@@ -49,9 +50,9 @@ struct features; /* the plan made from model.features; immutable */
 leat_status features_create(const struct config *config, struct features **out, leat_error *err);
 void features_destroy(struct features *features);
 int features_dense_count(const struct features *features);
-/* Weights that a new model starts with: where examples come from click logs, the prior of "next item"
- * is a good guess of the answer already. features_dense_count floats. */
-void features_dense_start(const struct features *features, float *out);
+/* Weights that a new model starts with, for one task: 1 on the task's own prior; and 1 on the prior of
+ * "next item" where examples come from click logs. features_dense_count floats. */
+void features_dense_start(const struct features *features, int task, float *out);
 
 /* What the request says. All borrowed until the last feature_fill. */
 struct feature_moment {
