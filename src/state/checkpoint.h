@@ -4,8 +4,8 @@
  *   <folder>/<20 digits of the sequence>/<part>          blocks, each with version and checksum
  *
  * A folder without a valid manifest is not a checkpoint: it is removed at the next start. The
- * manifest is text: version, position, log id, key groups, a line `part <name> <bytes> <xxh3>` each,
- * free `note <key> <value>` lines (kernel names, model version ...), and its own checksum. */
+ * manifest is text: version, position, log id, key groups, a line `part <name> <bytes> <xxh3>`
+ * each, free `note <key> <value>` lines (kernel names, model version ...), and its own checksum. */
 #ifndef STATE_CHECKPOINT_H
 #define STATE_CHECKPOINT_H
 
@@ -15,9 +15,9 @@ enum { CHECKPOINT_PARTS_MAX = 64, CHECKPOINT_NAME_MAX = 64 };
 
 struct checkpoint_identity {
     uint32_t log_id;
-    uint64_t sequence;   /* everything before it is inside */
+    uint64_t sequence; /* everything before it is inside */
     uint32_t key_groups;
-    int64_t now_ms;      /* append time at the position */
+    int64_t now_ms; /* append time at the position */
 };
 
 struct checkpoint_writer;
@@ -37,9 +37,9 @@ void checkpoint_abandon(struct checkpoint_writer *writer); /* NULL is fine */
 
 struct checkpoint;
 
-/* The newest folder with a valid manifest whose parts have the right sizes; LEAT_NOT_FOUND (positive)
- * if there is none. Parts' checksums are verified while they are read. `skipped` (may be NULL)
- * counts folders that were passed over. */
+/* The newest folder with a valid manifest whose parts have the right sizes; LEAT_NOT_FOUND
+ * (positive) if there is none. Parts' checksums are verified while they are read. `skipped` (may be
+ * NULL) counts folders that were passed over. */
 leat_status checkpoint_newest(struct disk *disk, const char *folder, struct checkpoint **out,
                               int *skipped, leat_error *err);
 leat_status checkpoint_open(struct disk *disk, const char *folder, uint64_t sequence,

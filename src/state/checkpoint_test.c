@@ -373,6 +373,11 @@ static void test_damage(void **context) {
     assert_int_equal(sample_write(disk, 20, NULL), LEAT_OK);
     damage_file(fake, "MANIFEST");
     damage_file(fake, part_names[0]);
+    static uint8_t endless[MANIFEST_BYTES_MAX + 1];
+    const char *manifest_path = FOLDER "/00000000000000000020/MANIFEST";
+    assert_int_equal(disk_fake_set(fake, manifest_path, endless, sizeof(endless)), LEAT_OK);
+    damaged_check(disk, false);
+    assert_int_equal(sample_write(disk, 20, NULL), LEAT_OK);
     assert_int_equal(disk_remove(disk, FOLDER "/00000000000000000020/table", NULL), LEAT_OK);
     damaged_check(disk, false);
     assert_int_equal(checkpoint_clean(disk, FOLDER, 2, NULL), LEAT_OK);

@@ -8,11 +8,13 @@
  * and up to STATE_RECORD_MAX bytes that belong to the operator; records must be canonical bytes (no
  * pointers, no padding left unset), because they are written, compared and digested as they are.
  *
- * Threads: one thread writes. It enters the group of a key, works on at most 64 records, and leaves;
- * any thread may enter a group to read. Pointers are valid while inside. Nobody blocks inside.
+ * Threads: one thread writes. It enters the group of a key, works on at most 64 records, and
+ * leaves; any thread may enter a group to read. Pointers are valid while inside. Nobody blocks
+ * inside.
  *
  * Freeze is short: it marks the groups and returns. A frozen group is serialised by whoever comes
- * first: the thread that writes the snapshot, or the writer just before it first changes the group. */
+ * first: the thread that writes the snapshot, or the writer just before it first changes the group.
+ */
 #ifndef STATE_STATE_H
 #define STATE_STATE_H
 
@@ -31,13 +33,14 @@ struct state_budget {
 };
 
 struct state_options {
-    const char *name;            /* of the operator; part of the files */
+    const char *name; /* of the operator; part of the files */
     uint32_t groups;
     struct state_budget *budget; /* borrowed; may be NULL: no bound */
 };
 
-/* `hash` is hash_slice(id) and places the key; the index is by (hash, kind, part) and compares id. Who
- * knows only the hash leaves the id absent ({NULL, 0}): any id then matches, but nothing is made. */
+/* `hash` is hash_slice(id) and places the key; the index is by (hash, kind, part) and compares id.
+ * Who knows only the hash leaves the id absent ({NULL, 0}): any id then matches, but nothing is
+ * made. */
 struct state_key {
     uint64_t hash;
     struct slice id; /* 0..STATE_ID_MAX bytes; empty is not absent */
@@ -61,16 +64,16 @@ const void *state_get_id(const struct state *state, const struct state_key *key,
 /* Writer: the record to change in place; NULL as state_get. */
 void *state_edit(struct state *state, const struct state_key *key, uint32_t *size);
 /* Writer: finds or creates the record and gives it `size` bytes: old content kept up to the smaller
- * size, new bytes zero. A change of size may move the record: pointers to it from before are invalid.
- * LEAT_FULL beyond the budget, LEAT_CONFLICT on a hash collision, LEAT_INVALID beyond
+ * size, new bytes zero. A change of size may move the record: pointers to it from before are
+ * invalid. LEAT_FULL beyond the budget, LEAT_CONFLICT on a hash collision, LEAT_INVALID beyond
  * STATE_RECORD_MAX; then nothing changed. */
 leat_status state_put(struct state *state, const struct state_key *key, uint32_t size, void **out,
                       leat_error *err);
 bool state_remove(struct state *state, const struct state_key *key);
 
-/* One due time a record, in ms of whatever time the operator pushes; 0: none. Writer. LEAT_NOT_FOUND
- * without the record. Setting one may need memory: LEAT_FULL beyond the budget, LEAT_MEMORY; then
- * nothing changed. Clearing or moving later never fails. */
+/* One due time a record, in ms of whatever time the operator pushes; 0: none. Writer.
+ * LEAT_NOT_FOUND without the record. Setting one may need memory: LEAT_FULL beyond the budget,
+ * LEAT_MEMORY; then nothing changed. Clearing or moving later never fails. */
 leat_status state_set_due(struct state *state, const struct state_key *key, int64_t due_ms);
 /* Writer, outside any group: the next record due at or before `now_ms` in order of (time, kind,
  * hash, part), over all groups; its due time is cleared. The id is copied to `id`. False: none. */

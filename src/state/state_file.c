@@ -14,14 +14,19 @@ static size_t slot_encoded(const struct slot *slot) {
     return BLOCK_RECORD_HEAD_BYTES + (size_t)slot->id_size + slot->size;
 }
 
+/* One extension a record: its room was reserved. */
 static void record_encode(const struct slot *slot, struct bytes *out) {
-    bytes_put_u8(out, slot->kind);
-    bytes_put_u8(out, slot->id_size);
-    bytes_put_u32(out, slot->size);
-    bytes_put_i64(out, slot->due_ms);
-    bytes_put_u64(out, slot->part);
-    bytes_append(out, slot->id, slot->id_size);
-    bytes_append(out, slot_data_const(slot), slot->size);
+    uint8_t *at = bytes_extend(out, slot_encoded(slot));
+    if (!at) {
+        return;
+    }
+    at[0] = slot->kind;
+    at[1] = slot->id_size;
+    memcpy(at + 2, &slot->size, sizeof(slot->size));
+    memcpy(at + 6, &slot->due_ms, sizeof(slot->due_ms));
+    memcpy(at + 14, &slot->part, sizeof(slot->part));
+    memcpy(at + BLOCK_RECORD_HEAD_BYTES, slot->id, slot->id_size);
+    memcpy(at + BLOCK_RECORD_HEAD_BYTES + slot->id_size, slot_data_const(slot), slot->size);
 }
 
 static void head_encode(const struct state *state, uint32_t group, uint64_t record_bytes,

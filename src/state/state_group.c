@@ -156,20 +156,28 @@ int state_order(const struct state_key *a, const struct state_key *b) {
     return a->part < b->part ? -1 : a->part > b->part;
 }
 
-/* Ids that are a prefix of each other may have equal prefixes here, never wrongly ordered ones. */
-static uint64_t slot_prefix(const struct slot *slot) {
-    uint64_t prefix = (uint64_t)slot->kind << 56;
-    for (unsigned i = 0; i < 7 && i < slot->id_size; i++) {
-        prefix |= (uint64_t)(uint8_t)slot->id[i] << (48 - 8 * i);
-    }
-    return prefix;
+enum { PREFIX_ID_BYTES = 15 };
+
+/* So that most comparisons of a sort need not visit the records. Ids that end within the prefix may
+ * have equal ones with longer ids, never wrongly ordered ones. */
+static struct state_group_item item_of(const struct slot *slot) {
+    uint8_t text[1 + PREFIX_ID_BYTES] = {slot->kind};
+    memcpy(text + 1, slot->id, slot->id_size < PREFIX_ID_BYTES ? slot->id_size : PREFIX_ID_BYTES);
+    struct state_group_item item = {.slot = slot};
+    memcpy(item.prefix, text, sizeof(text));
+    item.prefix[0] = __builtin_bswap64(item.prefix[0]);
+    item.prefix[1] = __builtin_bswap64(item.prefix[1]);
+    return item;
 }
 
 static int item_order(const void *left, const void *right) {
     const struct state_group_item *a = left;
     const struct state_group_item *b = right;
-    if (a->prefix != b->prefix) {
-        return a->prefix < b->prefix ? -1 : 1;
+    if (a->prefix[0] != b->prefix[0]) {
+        return a->prefix[0] < b->prefix[0] ? -1 : 1;
+    }
+    if (a->prefix[1] != b->prefix[1]) {
+        return a->prefix[1] < b->prefix[1] ? -1 : 1;
     }
     struct state_key a_key = slot_key(a->slot);
     struct state_key b_key = slot_key(b->slot);
@@ -186,8 +194,7 @@ leat_status state_group_sort(const struct state_group *group, struct state_group
     uint32_t count = 0;
     for (uint32_t i = 0; i < group->capacity; i++) {
         if (group->entries[i]) {
-            const struct slot *slot = entry_slot(group->entries[i]);
-            items[count++] = (struct state_group_item){slot_prefix(slot), slot};
+            items[count++] = item_of(entry_slot(group->entries[i]));
         }
     }
     INVARIANT(count == group->count, "%u entries, %u counted", count, group->count);

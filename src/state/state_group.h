@@ -60,7 +60,7 @@ void state_group_remove(struct state_group *group, const struct slot *slot);
 
 /* All slots in canonical order (kind, id bytes, part); an array of `count`, for memory_free. */
 struct state_group_item {
-    uint64_t prefix; /* kind and the first 7 bytes of the id, as they compare */
+    uint64_t prefix[2]; /* kind and the first 15 bytes of the id, as they compare */
     const struct slot *slot;
 };
 leat_status state_group_sort(const struct state_group *group, struct state_group_item **out,
