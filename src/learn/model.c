@@ -8,8 +8,6 @@
  * machine have a gradient at all (at 0 they have none), small enough that a new id changes no
  * score. */
 #define EMBEDDING_SPREAD 0.02f
-/* h scales all ids at once; it follows the ids at a fraction of the dense rate. */
-#define INTERACTION_RATE 0.1f
 /* Inputs beyond this are cut: a single wild value must not take a weight out of float's range. */
 #define INPUT_MAX 1e6f
 
@@ -54,6 +52,9 @@ static void shape_from(struct model *model, const struct config *config, int den
         .l2 = (float)config->model.l2,
         .kernel = kernel_best(),
     };
+    for (int t = 0; t < model->shape.tasks; t++) {
+        model->interaction_first[t] = config->actions[t].fields.weight < 0 ? -1.0f : 1.0f;
+    }
     model->rate_dense = (float)config->model.rate_dense;
     model->seed = (uint64_t)config->root.seed;
     model->pass.kernel = model->optimiser.kernel;
@@ -107,7 +108,8 @@ void model_reset_dense(struct model *model) {
     const struct model_shape *shape = &model->shape;
     int interactions = 1 + shape->dense_count;
     for (int i = 0; i < model_shape_dense(shape); i++) {
-        model->dense[i] = i % shape->block < interactions ? 0.0f : 1.0f;
+        bool interaction = i % shape->block >= interactions;
+        model->dense[i] = interaction ? model->interaction_first[i / shape->block] : 0.0f;
         model->dense_state[i] = OPTIMISER_STATE_FIRST;
     }
 }
@@ -229,18 +231,13 @@ void model_gradient(struct model *model, const struct example *example) {
 
 /* Dense weights of one task: a step in a copy, then relaxed stores for the scorers. */
 static void step_task(struct model *model, int task) {
-    const struct model_shape *shape = &model->shape;
-    int at = task * shape->block;
-    int linear = 1 + shape->dense_count;
+    int block = model->shape.block;
+    int at = task * block;
     float next[1 + EXAMPLE_DENSE_MAX + MODEL_DIMENSION_MAX];
-    memcpy(next, model->dense + at, (size_t)shape->block * sizeof(float));
-    float *state = model->dense_state + at;
-    const float *gradient = model->gradient.dense + at;
-    const struct kernel *kernel = model->pass.kernel;
-    kernel->adagrad(next, state, gradient, linear, model->rate_dense, 0.0f);
-    kernel->adagrad(next + linear, state + linear, gradient + linear, shape->dimension,
-                    model->rate_dense * INTERACTION_RATE, 0.0f);
-    for (int i = 0; i < shape->block; i++) {
+    memcpy(next, model->dense + at, (size_t)block * sizeof(float));
+    model->pass.kernel->adagrad(next, model->dense_state + at, model->gradient.dense + at, block,
+                                model->rate_dense, 0.0f);
+    for (int i = 0; i < block; i++) {
         __atomic_store(&model->dense[at + i], &next[i], __ATOMIC_RELAXED);
     }
 }

@@ -1,7 +1,13 @@
 /* The model: a factorisation machine with dense features, one logistic head a task, learnt on line.
  *
  *   P_f     = 1/2 ((sum_i v_if)^2 - sum_i v_if^2)                  one number an embedding dimension
- *   logit_t = b_t + sum_i w_it + sum_f h_tf P_f + sum_d u_td x_d   task t; h starts at 1
+ *   logit_t = b_t + sum_i w_it + sum_f h_tf P_f + sum_d u_td x_d   task t
+ *
+ * h starts at 1 for actions of positive weight and at -1 for those of negative weight, and is learnt
+ * as fast as b and u: v is shared by all tasks, and tasks that disagree on it (click and hide) need
+ * h of opposite signs. Excess log loss on planted data (three tasks, the last 30,000 of 120,000
+ * examples): for planted h of (1, -1, -1/2), 0.074 when h starts at 1 everywhere and 0.024 when it
+ * starts so; for (1, 0.4, -0.6) from 1 everywhere, 0.061 at a tenth of the rate, 0.041 at all of it.
  *
  * v and w_i are the row of id i in the table: [w_1..w_T | v_1..v_k | optimiser state of the same].
  * b, u and h are the dense weights, in one array that is stored in place by relaxed atomics. One

@@ -47,6 +47,7 @@ struct model {
     struct model_shape shape;
     struct optimiser optimiser;
     float rate_dense;
+    float interaction_first[EXAMPLE_TASKS_MAX]; /* h of a task before the first example */
     uint64_t seed;
     struct metrics *metrics;
     struct table *table;

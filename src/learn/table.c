@@ -11,6 +11,7 @@ enum {
     SLAB_BYTES_MAX = 1 << 20,
     SLAB_ROWS_MIN = 8, /* keeps the floats of a slab 64-byte aligned */
     PAGE_BYTES = 4096,
+    HUGE_BYTES = 2 << 20,
     LINE_BYTES = 64,
     PREFETCH_LINES_MAX = 4,
 };
@@ -65,6 +66,21 @@ static void size_slabs(struct table *table, uint64_t bytes_max) {
     table->slabs_max = (uint32_t)(slabs < TABLE_NONE ? slabs : TABLE_NONE);
 }
 
+/* Large blocks on huge pages where the system has them: rows and entries are read at random, and
+ * with small pages most reads would miss the address cache too. Only a hint. */
+static void *new_block(size_t bytes) {
+    size_t alignment = bytes >= HUGE_BYTES   ? HUGE_BYTES
+                       : bytes >= PAGE_BYTES ? PAGE_BYTES
+                                             : LINE_BYTES;
+    void *block = memory_aligned(alignment, bytes);
+#ifdef MADV_HUGEPAGE
+    if (block && bytes >= PAGE_BYTES) {
+        (void)madvise(block, bytes / PAGE_BYTES * PAGE_BYTES, MADV_HUGEPAGE);
+    }
+#endif
+    return block;
+}
+
 /* --- index --- */
 
 static void index_empty(struct table_index *index) {
@@ -75,7 +91,7 @@ static void index_empty(struct table_index *index) {
 }
 
 static struct table_index *index_create(uint64_t entries) {
-    struct table_index *index = memory_aligned(LINE_BYTES, index_bytes(entries));
+    struct table_index *index = new_block(index_bytes(entries));
     if (!index) {
         return NULL;
     }
@@ -271,13 +287,10 @@ static bool grow_index(struct table *table) {
 }
 
 static bool add_slab(struct table *table, uint32_t slab) {
-    uint8_t *block = memory_aligned(PAGE_BYTES, table->slab_bytes);
+    uint8_t *block = new_block(table->slab_bytes);
     if (!block) {
         return false;
     }
-#ifdef MADV_HUGEPAGE
-    (void)madvise(block, table->slab_bytes / PAGE_BYTES * PAGE_BYTES, MADV_HUGEPAGE);
-#endif
     atomic_store_explicit(&table->slabs[slab], block, memory_order_release);
     add_bytes(table, table->slab_bytes);
     return true;
