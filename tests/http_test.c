@@ -530,6 +530,29 @@ static void status_pages_answer(void **state) {
     assert_int_equal(answer.body.size, 0);
 }
 
+/* Every path that is served stands in api/openapi.yaml, as it is served. */
+static void every_path_is_described(void **state) {
+    (void)state;
+    get("/openapi.yaml", 200);
+    char *description = strdup((char *)answer.body.data);
+    get("/", 200);
+    struct slice path;
+    struct json_value methods;
+    struct json_iterator it = json_iterate(member(answer.json, "paths"));
+    int count = 0;
+    for (; json_next(&it, &path, &methods); count++) {
+        bool open = path.size > 1 && path.data[path.size - 1] == '/';
+        char line[100];
+        snprintf(line, sizeof(line), "\n  %.*s%s:\n", (int)path.size, path.data,
+                 open ? "{id}" : "");
+        if (!strstr(description, line)) {
+            fail_msg("openapi.yaml has no path%s", line);
+        }
+    }
+    assert_true(count >= 9);
+    free(description);
+}
+
 static void metrics_count_requests(void **state) {
     (void)state;
     double requests = metrics_value(metrics, METRIC_http_requests_total);
@@ -661,6 +684,7 @@ int main(void) {
         cmocka_unit_test(ids_are_decoded),
         cmocka_unit_test(a_forgotten_person_is_unknown),
         cmocka_unit_test(status_pages_answer),
+        cmocka_unit_test(every_path_is_described),
         cmocka_unit_test(metrics_count_requests),
         cmocka_unit_test(unknown_paths_and_methods_are_problems),
         cmocka_unit_test(wrong_addresses_are_refused),
