@@ -7,7 +7,7 @@
 /* New embeddings are uniform within +-this: large enough that the products of a factorisation
  * machine have a gradient at all (at 0 they have none), small enough that a new id changes no
  * score. */
-#define EMBEDDING_SPREAD 0.02f
+#define EMBEDDING_SPREAD 0.03f
 /* Inputs beyond this are cut: a single wild value must not take a weight out of float's range. */
 #define INPUT_MAX 1e6f
 
@@ -23,15 +23,16 @@ static leat_status allocate(struct model *model, leat_error *err) {
     int dense = model_shape_dense(shape);
     int gathered = EXAMPLE_KEYS_MAX * shape->weights;
     model->dense = new_floats(dense);
+    model->dense_first = new_floats(dense);
     model->dense_state = new_floats(dense);
     model->row = new_floats(width);
     model->fresh = new_floats(width);
     model->pass.values = new_floats(gathered);
     model->gradient.rows = new_floats(gathered);
     model->gradient.dense = new_floats(dense);
-    if (!model->dense || !model->dense_state || !model->row || !model->fresh ||
+    if (!model->dense || !model->dense_first || !model->dense_state || !model->row || !model->fresh ||
         !model->pass.values || !model->gradient.rows || !model->gradient.dense) {
-        return error_memory(err, (size_t)(2 * gathered + 3 * dense + 2 * width) * sizeof(float));
+        return error_memory(err, (size_t)(2 * gathered + 4 * dense + 2 * width) * sizeof(float));
     }
     return LEAT_OK;
 }
@@ -60,8 +61,22 @@ static void shape_from(struct model *model, const struct config *config, int den
     model->pass.kernel = model->optimiser.kernel;
 }
 
-leat_status model_open(const struct config *config, int dense_count, struct metrics *metrics,
-                       struct model **out, leat_error *err) {
+/* b = 0, u as given, h as actions of that sign want it. */
+static void dense_first_fill(struct model *model, const float *dense_start) {
+    const struct model_shape *shape = &model->shape;
+    for (int t = 0; t < shape->tasks; t++) {
+        float *u = model->dense_first + t * shape->block + 1;
+        for (int i = 0; dense_start && i < shape->dense_count; i++) {
+            u[i] = dense_start[t * shape->dense_count + i];
+        }
+        for (int f = 0; f < shape->dimension; f++) {
+            u[shape->dense_count + f] = model->interaction_first[t];
+        }
+    }
+}
+
+leat_status model_open(const struct config *config, int dense_count, const float *dense_start,
+                       struct metrics *metrics, struct model **out, leat_error *err) {
     INVARIANT(dense_count >= 0 && dense_count <= EXAMPLE_DENSE_MAX, "%d dense", dense_count);
     INVARIANT(config->action_count <= EXAMPLE_TASKS_MAX, "%d tasks", config->action_count);
     INVARIANT(config->model.dimension <= MODEL_DIMENSION_MAX, "dimension %d",
@@ -84,6 +99,7 @@ leat_status model_open(const struct config *config, int dense_count, struct metr
         model_close(model);
         return status;
     }
+    dense_first_fill(model, dense_start);
     model_reset_dense(model);
     *out = model;
     return LEAT_OK;
@@ -95,6 +111,7 @@ void model_close(struct model *model) {
     }
     table_destroy(model->table);
     memory_free(model->dense);
+    memory_free(model->dense_first);
     memory_free(model->dense_state);
     memory_free(model->row);
     memory_free(model->fresh);
@@ -105,12 +122,10 @@ void model_close(struct model *model) {
 }
 
 void model_reset_dense(struct model *model) {
-    const struct model_shape *shape = &model->shape;
-    int interactions = 1 + shape->dense_count;
-    for (int i = 0; i < model_shape_dense(shape); i++) {
-        bool interaction = i % shape->block >= interactions;
-        model->dense[i] = interaction ? model->interaction_first[i / shape->block] : 0.0f;
-        model->dense_state[i] = OPTIMISER_STATE_FIRST;
+    int count = model_shape_dense(&model->shape);
+    memcpy(model->dense, model->dense_first, (size_t)count * sizeof(float));
+    for (int i = 0; i < count; i++) {
+        model->dense_state[i] = OPTIMISER_DENSE_FIRST;
     }
 }
 
@@ -123,7 +138,7 @@ uint64_t model_rows(const struct model *model) {
 }
 
 uint64_t model_bytes(const struct model *model) {
-    size_t floats = (size_t)(3 * model_shape_dense(&model->shape) +
+    size_t floats = (size_t)(4 * model_shape_dense(&model->shape) +
                              2 * EXAMPLE_KEYS_MAX * model->shape.weights);
     return table_bytes(model->table) + sizeof(*model) + floats * sizeof(float);
 }
@@ -235,6 +250,9 @@ static void step_task(struct model *model, int task) {
     int at = task * block;
     float next[1 + EXAMPLE_DENSE_MAX + MODEL_DIMENSION_MAX];
     memcpy(next, model->dense + at, (size_t)block * sizeof(float));
+    for (int i = 0; i < block; i++) {
+        model->dense_state[at + i] *= OPTIMISER_DENSE_FADE;
+    }
     model->pass.kernel->adagrad(next, model->dense_state + at, model->gradient.dense + at, block,
                                 model->rate_dense, 0.0f);
     for (int i = 0; i < block; i++) {

@@ -21,7 +21,7 @@ static struct model *open_model(void) {
     config.model.rate_dense = 0.1;
     config.model.memory = 1 << 20;
     struct model *model = NULL;
-    leat_status status = model_open(&config, DENSE, NULL, &model, NULL);
+    leat_status status = model_open(&config, DENSE, NULL, NULL, &model, NULL);
     INVARIANT(status == LEAT_OK, "status %d", status);
     return model;
 }

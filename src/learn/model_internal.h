@@ -52,6 +52,7 @@ struct model {
     struct metrics *metrics;
     struct table *table;
     float *dense;
+    float *dense_first; /* what `dense` started with */
     float *dense_state;
     float *row;   /* scratch: one whole row */
     float *fresh; /* scratch: a new row */

@@ -26,7 +26,7 @@ static struct config *new_config(int tasks, int dimension) {
 
 static struct model *open_model(const struct config *config, int dense_count) {
     struct model *model = NULL;
-    assert_int_equal(model_open(config, dense_count, NULL, &model, NULL), LEAT_OK);
+    assert_int_equal(model_open(config, dense_count, NULL, NULL, &model, NULL), LEAT_OK);
     return model;
 }
 

@@ -24,10 +24,13 @@ void optimiser_fresh(const struct optimiser *optimiser, uint64_t seed, uint64_t 
         double unit = hash_unit(hash_mix(base, (uint64_t)f));
         v[f] = spread * (float)(2.0 * unit - 1.0);
     }
-    int weights = optimiser->tasks + optimiser->dimension;
-    int state = optimiser->kind == OPTIMISER_FTRL ? weights + 2 * optimiser->tasks : weights;
-    for (int i = state; i < width; i++) {
-        row[i] = OPTIMISER_STATE_FIRST;
+    /* n of w stands before n of v, both at the row's end; FTRL's n of w starts at 0, by its paper. */
+    float *n_of_v = row + width - optimiser->dimension;
+    for (int i = 0; i < optimiser->dimension; i++) {
+        n_of_v[i] = OPTIMISER_V_FIRST;
+    }
+    for (int t = 1; optimiser->kind == OPTIMISER_ADAGRAD && t <= optimiser->tasks; t++) {
+        n_of_v[-t] = OPTIMISER_W_FIRST;
     }
 }
 

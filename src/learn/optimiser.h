@@ -3,7 +3,7 @@
  *   adagrad: [w_1..w_T | v_1..v_k | n of w | n of v]            2 (T + k) floats
  *   ftrl:    [w_1..w_T | v_1..v_k | z of w | n of w | n of v]   3 T + 2 k floats
  *
- * n is the running sum of squared gradients; it starts at OPTIMISER_STATE_FIRST. FTRL-proximal
+ * n is the running sum of squared gradients; it starts at the constants below. FTRL-proximal
  * (McMahan and others 2013, "Ad click prediction: a view from the trenches") moves w only; an
  * embedding that it pulled to exact zeros could never leave them, so v moves by AdaGrad in both. */
 #ifndef LEARN_OPTIMISER_H
@@ -25,9 +25,15 @@ struct optimiser {
     const struct kernel *kernel;
 };
 
-/* First sum of squares: keeps the first steps of a weight in proportion to its gradient, where a
- * sum that starts near 0 makes the first step `rate` whatever the gradient. */
-#define OPTIMISER_STATE_FIRST 0.1f
+/* First sums of squares: they keep the first steps of a weight in proportion to its gradient, where a
+ * sum that starts near 0 makes the first step `rate` whatever the gradient. Embeddings have small
+ * gradients and start lower. */
+#define OPTIMISER_W_FIRST     1.0f
+#define OPTIMISER_V_FIRST     0.1f
+#define OPTIMISER_DENSE_FIRST 1.0f
+/* Dense weights see every example: their sums fade by this at each, about 100,000 examples back, so
+ * that they go on following a stream whose habits change by the hour. */
+#define OPTIMISER_DENSE_FADE 0.99999f
 
 int optimiser_width(const struct optimiser *optimiser);
 /* Fills a new row: a function of (seed, key) only. w = 0; v uniform within +-`spread`. */

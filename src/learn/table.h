@@ -18,11 +18,12 @@ struct table_snapshot;
 
 #define TABLE_NONE UINT32_MAX
 
+/* `bytes_max` is for slabs, index and directory. How many rows it holds depends on these options
+ * only, so a restart refuses the same ids. What an open snapshot keeps aside comes on top: at most
+ * as much as the slabs that change meanwhile. */
 struct table_options {
-    int width;         /* floats a row, optimiser state included */
-    int64_t bytes_max; /* budget of slabs, index and directory; how many rows it holds depends on
-                          nothing else, so a restart refuses the same ids. What an open snapshot
-                          keeps aside comes on top, at most as much as the slabs changed meanwhile */
+    int width; /* floats a row, optimiser state included */
+    int64_t bytes_max;
 };
 
 leat_status table_create(const struct table_options *options, struct table **out, leat_error *err);
@@ -37,8 +38,8 @@ void table_read(const struct table *table, uint32_t row, float *out, int count);
  * load relaxed. */
 const float *table_row(const struct table *table, uint32_t row);
 
-/* Writer only. Finds or adds a row; a new row is filled with `fresh` (width floats). TABLE_NONE when
- * the budget is reached or memory is out (counted). */
+/* Writer only. Finds or adds a row; a new row is filled with `fresh` (width floats). TABLE_NONE
+ * when the budget is reached or memory is out (counted). */
 uint32_t table_at(struct table *table, uint64_t key, const float *fresh, bool *added);
 /* Writer only: replaces the first `count` floats of a row (relaxed stores; copies a frozen slab
  * aside first). */
@@ -49,17 +50,18 @@ uint64_t table_bytes(const struct table *table);
 uint64_t table_refused(const struct table *table);
 
 /* Writer: short; copy on write by slab. One snapshot at a time: LEAT_AGAIN (positive) while one is
- * open. Written once, released by any thread before the table is destroyed. The snapshot is written by another thread: rows in row order
- * (which is the order of first sight, a function of the log), keys beside them, checksummed blocks. */
+ * open. Written once, released by any thread before the table is destroyed. The snapshot is written
+ * by another thread: rows in row order (which is the order of first sight, a function of the log),
+ * keys beside them, checksummed blocks. */
 leat_status table_freeze(struct table *table, struct table_snapshot **out, leat_error *err);
 leat_status table_snapshot_write(struct table_snapshot *snapshot, state_sink sink, void *context,
                                  leat_error *err);
 void table_snapshot_release(struct table_snapshot *snapshot);
-/* Into an empty table that nobody else uses; LEAT_CORRUPT, LEAT_CONFLICT (another width) or LEAT_FULL
- * (more rows than the budget holds) leave it empty. */
+/* Into an empty table that nobody else uses; LEAT_CORRUPT, LEAT_CONFLICT (another width) or
+ * LEAT_FULL (more rows than the budget holds) leave it empty. */
 leat_status table_restore(struct table *table, state_source source, void *context, leat_error *err);
-/* Over keys and XXH3-64 of their rows, sorted by key: equal for equal content. The writer, or nobody
- * writing. */
+/* Over keys and XXH3-64 of their rows, sorted by key: equal for equal content. The writer, or
+ * nobody writing. */
 leat_status table_digest(struct table *table, uint64_t *out, leat_error *err);
 
 #endif

@@ -1,11 +1,11 @@
 /* The trainer: takes examples from flow in log order and gives them to the model.
  *
- * Flow never waits for learn: the queue in memory is bounded (model.queue examples) and overflows to
- * a file (frames of schema_example, removed when it is read to its end; a crash loses nothing: the
- * log is replayed from the checkpoint). A marker travels through the queue for checkpoints.
+ * Flow never waits for learn: the queue in memory is bounded (model.queue examples) and overflows
+ * to a file (frames of schema_example, removed when it is read to its end; a crash loses nothing:
+ * the log is replayed from the checkpoint). A marker travels through the queue for checkpoints.
  *
  * When the overflow file cannot be read back, examples are lost: the trainer stops, and every later
- * call of flow answers why. When it cannot be written, only that call fails, and may be repeated. */
+ * call of flow answers why. When it cannot be written, only that call fails, to be repeated. */
 #ifndef LEARN_TRAINER_H
 #define LEARN_TRAINER_H
 

@@ -240,7 +240,7 @@ static struct model *new_model(void) {
     config->model.rate_dense = 0.1;
     config->model.memory = 4 << 20;
     struct model *model = NULL;
-    assert_int_equal(model_open(config, DENSE, NULL, &model, NULL), LEAT_OK);
+    assert_int_equal(model_open(config, DENSE, NULL, NULL, &model, NULL), LEAT_OK);
     free(config);
     return model;
 }
