@@ -2,11 +2,15 @@
 
 leat_status engine_append(struct engine *engine, const struct batch *events,
                           struct log_receipt *out, leat_error *err) {
-    uint64_t start_ns = clock_monotonic_ns();
-    TRY(log_append(engine->log, events, 1, out, err));
-    metrics_add(engine->metrics, METRIC_events_accepted_total, (uint64_t)events->rows);
-    metrics_observe_ns(engine->metrics, METRIC_append_seconds, clock_monotonic_ns() - start_ns);
-    return LEAT_OK;
+    leat_error own;
+    leat_error *words = err ? err : &own;
+    leat_status status = log_append(engine->log, events, 1, out, words);
+    if (status >= 0) {
+        metrics_add(engine->metrics, METRIC_events_accepted_total, (uint64_t)events->rows);
+    } else if (status == LEAT_IO) {
+        engine_fail(engine, "the log stopped", words);
+    }
+    return status;
 }
 
 bool engine_ready(const struct engine *engine) {

@@ -21,8 +21,13 @@ leat_status parts_open(struct engine *engine, leat_error *err) {
     struct flow_options flow = {
         .config = engine->config, .metrics = engine->metrics, .emit = on_example, .context = engine};
     TRY(flow_open(&flow, &engine->flow, err));
-    int dense = features_dense_count(flow_features(engine->flow));
-    TRY(model_open(engine->config, dense, engine->metrics, &engine->model, err));
+    const struct features *features = flow_features(engine->flow);
+    int dense = features_dense_count(features);
+    float start[EXAMPLE_TASKS_MAX * EXAMPLE_DENSE_MAX];
+    for (int t = 0; t < engine->config->action_count; t++) {
+        features_dense_start(features, t, start + t * dense);
+    }
+    TRY(model_open(engine->config, dense, start, engine->metrics, &engine->model, err));
     struct trainer_options trainer = {.disk = engine->disk,
                                       .spill_path = engine->spill_path,
                                       .queue_max = (int)engine->config->model.queue,

@@ -26,10 +26,11 @@
 struct model;
 struct model_snapshot;
 
-/* `dense_count`: length of the dense vector of every example (fixed for the model's life). Tasks
- * are the configured actions, in order. */
-leat_status model_open(const struct config *config, int dense_count, struct metrics *metrics,
-                       struct model **out, leat_error *err);
+/* `dense_count`: length of the dense vector of every example (fixed for the model's life).
+ * `dense_start`: first weights u, dense_count a task, in the order of the tasks; copied; NULL: all 0.
+ * Tasks are the configured actions, in order. */
+leat_status model_open(const struct config *config, int dense_count, const float *dense_start,
+                       struct metrics *metrics, struct model **out, leat_error *err);
 void model_close(struct model *model);
 
 /* The learning thread. One gradient step an example, in the order given; new ids get rows. Loss:

@@ -447,7 +447,7 @@ static void nothing_and_too_much(void **state) {
     config->model.memory = 1 << 20;
     struct metrics *metrics = metrics_create();
     struct model *model = NULL;
-    assert_int_equal(model_open(config, 0, metrics, &model, NULL), LEAT_OK);
+    assert_int_equal(model_open(config, 0, NULL, metrics, &model, NULL), LEAT_OK);
     uint64_t fresh = digest_of(model);
     uint64_t key = 1;
     struct example example = {.keys = &key, .key_count = 1, .mask = 2, .labels = 1, .weight = 1};
@@ -469,13 +469,41 @@ static void nothing_and_too_much(void **state) {
     free(config);
 }
 
+/* Each allocation of opening and freezing fails in turn: an error, nothing leaked, nothing changed.
+ */
+static void memory_may_end(void **state) {
+    (void)state;
+    struct config *config = new_config(TASKS, DIMENSION);
+    struct model *model = NULL;
+    int failures = 0;
+    for (uint64_t n = 1; !model; n++) {
+        memory_fail_at(n);
+        leat_status status = model_open(config, DENSE, NULL, NULL, &model, NULL);
+        assert_int_equal(status, model ? LEAT_OK : LEAT_MEMORY);
+        failures += !model;
+    }
+    assert_true(failures >= 12);
+    struct model_snapshot *snapshot = NULL;
+    for (uint64_t n = 1; !snapshot; n++) {
+        memory_fail_at(n);
+        leat_status status = model_freeze(model, &snapshot, NULL);
+        assert_int_equal(status, snapshot ? LEAT_OK : LEAT_MEMORY);
+    }
+    memory_fail_at(0);
+    struct model_snapshot *second = NULL;
+    assert_int_equal(model_freeze(model, &second, NULL), LEAT_AGAIN);
+    model_snapshot_release(snapshot);
+    model_close(model);
+    free(config);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_slopes),     cmocka_unit_test(learns_what_is_planted),
         cmocka_unit_test(restart_changes_nothing),  cmocka_unit_test(kernels_learn_the_same),
         cmocka_unit_test(damage_is_refused),        cmocka_unit_test(score_is_forward),
         cmocka_unit_test(log_odds_is_for_training), cmocka_unit_test(wild_inputs_stay_finite),
-        cmocka_unit_test(nothing_and_too_much),
+        cmocka_unit_test(nothing_and_too_much),     cmocka_unit_test(memory_may_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -504,6 +504,37 @@ static void learnt_is_set_after_a_restore(void **state) {
     model_close(model);
 }
 
+static void memory_may_end(void **state) {
+    (void)state;
+    struct disk_fake *fake = new_disk();
+    struct example_queue *queue = NULL;
+    struct queue_options options = {
+        .disk = disk_fake_disk(fake), .spill_path = SPILL, .examples_max = 1};
+    for (uint64_t n = 1; !queue; n++) {
+        memory_fail_at(n);
+        leat_status status = queue_open(&options, &queue, NULL);
+        assert_int_equal(status, queue ? LEAT_OK : LEAT_MEMORY);
+    }
+    /* Pushing is repeated until it succeeds, through chunks, frames and the file. */
+    for (uint64_t n = 0; n < 20; n++) {
+        struct drawn drawn;
+        struct queue_entry entry;
+        draw_entry(n, &drawn, &entry);
+        leat_status status = LEAT_MEMORY;
+        for (uint64_t fail = 1; status == LEAT_MEMORY; fail++) {
+            memory_fail_at(fail);
+            status = queue_push(queue, &entry, NULL);
+        }
+        assert_int_equal(status, LEAT_OK);
+    }
+    memory_fail_at(0);
+    for (uint64_t taken = 0; taken < 20;) {
+        taken += take_some(queue, taken);
+    }
+    queue_close(queue);
+    disk_fake_destroy(fake);
+}
+
 /* --- scoring beside learning --- */
 
 struct reader {
@@ -557,6 +588,7 @@ int main(void) {
         cmocka_unit_test(damage_stops_the_trainer),
         cmocka_unit_test(close_drops_the_queue),
         cmocka_unit_test(learnt_is_set_after_a_restore),
+        cmocka_unit_test(memory_may_end),
         cmocka_unit_test(scoring_beside_learning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
