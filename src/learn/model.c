@@ -30,8 +30,8 @@ static leat_status allocate(struct model *model, leat_error *err) {
     model->pass.values = new_floats(gathered);
     model->gradient.rows = new_floats(gathered);
     model->gradient.dense = new_floats(dense);
-    if (!model->dense || !model->dense_first || !model->dense_state || !model->row || !model->fresh ||
-        !model->pass.values || !model->gradient.rows || !model->gradient.dense) {
+    if (!model->dense || !model->dense_first || !model->dense_state || !model->row ||
+        !model->fresh || !model->pass.values || !model->gradient.rows || !model->gradient.dense) {
         return error_memory(err, (size_t)(2 * gathered + 4 * dense + 2 * width) * sizeof(float));
     }
     return LEAT_OK;

@@ -27,8 +27,8 @@ struct model;
 struct model_snapshot;
 
 /* `dense_count`: length of the dense vector of every example (fixed for the model's life).
- * `dense_start`: first weights u, dense_count a task, in the order of the tasks; copied; NULL: all 0.
- * Tasks are the configured actions, in order. */
+ * `dense_start`: first weights u, dense_count a task, in the order of the tasks; copied; NULL: all
+ * 0. Tasks are the configured actions, in order. */
 leat_status model_open(const struct config *config, int dense_count, const float *dense_start,
                        struct metrics *metrics, struct model **out, leat_error *err);
 void model_close(struct model *model);

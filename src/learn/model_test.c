@@ -385,6 +385,26 @@ static void score_is_forward(void **state) {
     free(config);
 }
 
+/* The first weights of the dense inputs are the caller's, task by task, and are copied. */
+static void dense_weights_start_as_told(void **state) {
+    (void)state;
+    struct config *config = new_config(2, 4);
+    float start[] = {1.0f, 0.0f, -0.5f, 2.0f};
+    struct model *model = NULL;
+    assert_int_equal(model_open(config, 2, start, NULL, &model, NULL), LEAT_OK);
+    memset(start, 0, sizeof(start));
+    struct arena arena;
+    arena_init(&arena, 4096, 1 << 20);
+    const float x[] = {0.75f, 0.25f};
+    float out[2];
+    scorer_score(begin(model, &arena), NULL, 0, x, out);
+    assert_true(out[0] == kernel_sigmoid(0.75f));
+    assert_true(out[1] == kernel_sigmoid(-0.5f * 0.75f + 2.0f * 0.25f));
+    arena_deinit(&arena);
+    model_close(model);
+    free(config);
+}
+
 static void log_odds_is_for_training(void **state) {
     (void)state;
     struct config *config = new_config(1, 4);
@@ -502,8 +522,9 @@ int main(void) {
         cmocka_unit_test(gradients_are_slopes),     cmocka_unit_test(learns_what_is_planted),
         cmocka_unit_test(restart_changes_nothing),  cmocka_unit_test(kernels_learn_the_same),
         cmocka_unit_test(damage_is_refused),        cmocka_unit_test(score_is_forward),
-        cmocka_unit_test(log_odds_is_for_training), cmocka_unit_test(wild_inputs_stay_finite),
-        cmocka_unit_test(nothing_and_too_much),     cmocka_unit_test(memory_may_end),
+        cmocka_unit_test(log_odds_is_for_training), cmocka_unit_test(dense_weights_start_as_told),
+        cmocka_unit_test(wild_inputs_stay_finite),  cmocka_unit_test(nothing_and_too_much),
+        cmocka_unit_test(memory_may_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

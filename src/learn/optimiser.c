@@ -24,7 +24,8 @@ void optimiser_fresh(const struct optimiser *optimiser, uint64_t seed, uint64_t 
         double unit = hash_unit(hash_mix(base, (uint64_t)f));
         v[f] = spread * (float)(2.0 * unit - 1.0);
     }
-    /* n of w stands before n of v, both at the row's end; FTRL's n of w starts at 0, by its paper. */
+    /* n of w stands before n of v, both at the row's end; FTRL's n of w starts at 0, by its paper.
+     */
     float *n_of_v = row + width - optimiser->dimension;
     for (int i = 0; i < optimiser->dimension; i++) {
         n_of_v[i] = OPTIMISER_V_FIRST;

@@ -25,8 +25,8 @@ struct optimiser {
     const struct kernel *kernel;
 };
 
-/* First sums of squares: they keep the first steps of a weight in proportion to its gradient, where a
- * sum that starts near 0 makes the first step `rate` whatever the gradient. Embeddings have small
+/* First sums of squares: they keep the first steps of a weight in proportion to its gradient, where
+ * a sum that starts near 0 makes the first step `rate` whatever the gradient. Embeddings have small
  * gradients and start lower. */
 #define OPTIMISER_W_FIRST     1.0f
 #define OPTIMISER_V_FIRST     0.1f
