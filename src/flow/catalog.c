@@ -190,6 +190,8 @@ static void words_store(struct catalog *catalog, const struct row *row) {
     if (bytes_status(&text, NULL) >= 0 &&
         state_put(catalog->state, &key, (uint32_t)text.size, &record, NULL) >= 0) {
         memcpy(record, text.data, text.size);
+    } else {
+        state_remove(catalog->state, &key); /* no words rather than those of an older description */
     }
     bytes_deinit(&text);
 }

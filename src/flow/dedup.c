@@ -47,9 +47,11 @@ bool dedup_push(struct dedup *dedup, const struct row *row) {
     bool first = state_get(dedup->state, &key, &size, NULL) == NULL;
     void *record;
     /* An empty record is enough: that it is there says that the id was seen. Beyond the budget the
-     * event passes: counting it twice is the lesser harm, and state_put has been refused visibly. */
-    if (first && state_put(dedup->state, &key, 0, &record, NULL) >= 0) {
-        state_set_due(dedup->state, &key, row->now_ms + dedup->window_ms);
+     * event passes: counting it twice is the lesser harm, and state_put has been refused visibly.
+     * Without a due time the id would never be forgotten. */
+    if (first && state_put(dedup->state, &key, 0, &record, NULL) >= 0 &&
+        state_set_due(dedup->state, &key, row->now_ms + dedup->window_ms) < 0) {
+        state_remove(dedup->state, &key);
     }
     state_leave(dedup->state, key.hash);
     return first;
