@@ -10,9 +10,12 @@
 uint64_t hash_bytes(const void *data, size_t size);
 static inline uint64_t hash_slice(struct slice text) { return hash_bytes(text.data, text.size); }
 
-/* A well-mixed function of two words (a murmur3 finaliser over a multiply-xor). */
+/* A well-mixed function of two words, one-to-one in each of them while the other stays: keys made
+ * from small numbers or crosses of few values never meet by construction. (Odd multiply and rotation
+ * of b, xor, then murmur3's finaliser, which is a bijection.) */
 static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
-    uint64_t h = a ^ (b * 0x9E3779B97F4A7C15u + 0x7F4A7C15u + (a << 6) + (a >> 2));
+    uint64_t spread = b * 0x9E3779B97F4A7C15u + 0x7F4A7C15F39CC060u;
+    uint64_t h = a ^ (spread << 31 | spread >> 33);
     h ^= h >> 33;
     h *= 0xFF51AFD7ED558CCDu;
     h ^= h >> 33;

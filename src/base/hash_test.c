@@ -93,8 +93,31 @@ static void test_mixing(void **state) {
     assert_true(hash_unit(UINT64_MAX) < 1);
 }
 
+static int by_value(const void *left, const void *right) {
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+/* Small numbers never meet: not in one word, not in the other, not as pairs. */
+static void test_one_to_one(void **state) {
+    (void)state;
+    enum { A = 300, B = 300 };
+    static uint64_t mixed[A * B];
+    for (uint64_t a = 0; a < A; a++) {
+        for (uint64_t b = 0; b < B; b++) {
+            mixed[a * B + b] = hash_mix(a, b);
+        }
+    }
+    qsort(mixed, A * B, sizeof(mixed[0]), by_value);
+    for (int i = 1; i < A * B; i++) {
+        assert_true(mixed[i - 1] != mixed[i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_to_one),
         cmocka_unit_test(test_golden_key_groups),
         cmocka_unit_test(test_reference_hashes),
         cmocka_unit_test(test_groups_in_signed_arithmetic),
