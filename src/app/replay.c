@@ -1,37 +1,23 @@
 #include "app/replay.h"
 
-#include "base/memory.h"
+#include "app/scratch.h"
 #include "log/record.h"
 
 #include <inttypes.h>
 #include <signal.h>
-#include <unistd.h>
 
 enum {
     TOLD_MAX = 1024, /* events in one append */
     CLOCK_EVENT = 1,
     DURABILITY_NONE = 1,
 };
-#define TERMINAL_EVERY_NS 200000000u
-#define LINE_EVERY_NS     5000000000u
+#define LOOK_EVERY_NS 1000000000u
 
 static volatile sig_atomic_t stop_asked;
 
 static void ask_to_stop(int signal_number) {
     (void)signal_number;
     stop_asked = 1;
-}
-
-static leat_status make_folder(char out[CONFIG_TEXT_MAX], leat_error *err) {
-    const char *parent = getenv("TMPDIR");
-    int size = snprintf(out, CONFIG_TEXT_MAX, "%s/leat-replay-XXXXXX", parent ? parent : "/tmp");
-    if (size >= CONFIG_TEXT_MAX) {
-        return error_set(err, LEAT_INVALID, "TMPDIR: longer than %d bytes", CONFIG_TEXT_MAX - 32);
-    }
-    if (!mkdtemp(out)) {
-        return error_set(err, LEAT_IO, "%s: could not be made", out);
-    }
-    return LEAT_OK;
 }
 
 static leat_status load_config(const struct replay_options *options, const char *built_in,
@@ -45,7 +31,7 @@ static leat_status load_config(const struct replay_options *options, const char 
     config->root.clock = CLOCK_EVENT;
     config->log.durability = DURABILITY_NONE;
     if (!options->files.data) {
-        TRY(make_folder(config->root.data, err));
+        TRY(scratch_make(NULL, config->root.data, err));
         replay->temporary = true;
         return LEAT_OK;
     }
@@ -58,7 +44,8 @@ static leat_status load_config(const struct replay_options *options, const char 
 
 leat_status replay_open(const struct replay_options *options, const char *built_in,
                         const char *action, struct replay *replay, leat_error *err) {
-    *replay = (struct replay){.terminal = isatty(STDERR_FILENO) == 1};
+    *replay = (struct replay){.told = 0};
+    progress_begin(&replay->progress);
     signal(SIGINT, ask_to_stop);
     signal(SIGTERM, ask_to_stop);
     TRY(load_config(options, built_in, replay, err));
@@ -77,7 +64,7 @@ leat_status replay_open(const struct replay_options *options, const char *built_
     };
     TRY(engine_open(&engine, &replay->engine, &report, err));
     replay->begun_ns = clock_monotonic_ns();
-    replay->shown_ns = replay->begun_ns;
+    replay->looked_ns = replay->begun_ns;
     return LEAT_OK;
 }
 
@@ -111,7 +98,7 @@ leat_status replay_close(struct replay *replay, leat_status status, leat_error *
         words = status < 0 ? NULL : err;
     }
     if (replay->temporary) {
-        leat_status removed = disk_remove_tree(disk_real(), replay->config->root.data, words);
+        leat_status removed = scratch_remove(replay->config->root.data, words);
         status = status < 0 ? status : removed;
     }
     builder_destroy(replay->builder);
@@ -121,21 +108,13 @@ leat_status replay_close(struct replay *replay, leat_status status, leat_error *
 
 bool replay_progress_due(struct replay *replay) {
     uint64_t now_ns = clock_monotonic_ns();
-    if (now_ns - replay->shown_ns < (replay->terminal ? TERMINAL_EVERY_NS : LINE_EVERY_NS)) {
+    if (now_ns - replay->looked_ns < LOOK_EVERY_NS) {
         return false;
     }
-    replay->shown_ns = now_ns;
+    replay->looked_ns = now_ns;
     return true;
 }
 
-void replay_progress_begin(const struct replay *replay, uint64_t total) {
-    double seconds = (double)(clock_monotonic_ns() - replay->begun_ns) * 1e-9;
-    fprintf(stderr, "%s%" PRIu64 " of %" PRIu64 " events, %.0f/s", replay->terminal ? "\r" : "",
-            replay->told, total, (double)replay->told / seconds);
-}
-
-void replay_progress_end(const struct replay *replay) {
-    fprintf(stderr, ", %.0f MB%s", (double)memory_resident() * 1e-6,
-            replay->terminal ? "\033[K" : "\n");
-    fflush(stderr);
+double replay_seconds(const struct replay *replay) {
+    return (double)(clock_monotonic_ns() - replay->begun_ns) * 1e-9;
 }

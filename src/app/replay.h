@@ -4,6 +4,7 @@
 #define APP_REPLAY_H
 
 #include "app/command.h"
+#include "app/progress.h"
 #include "connect/dataset.h"
 #include "engine/engine.h"
 #include "log/event.h"
@@ -31,9 +32,9 @@ struct replay {
     struct builder *builder; /* events told and not yet appended */
     int surface;             /* where questions are asked and events happen */
     bool temporary;          /* the data folder is ours, and removed at the end */
-    bool terminal;           /* standard error is one */
     uint64_t told;
-    uint64_t begun_ns, shown_ns;
+    uint64_t begun_ns, looked_ns;
+    struct progress progress;
 };
 
 /* Opens an engine on --data, or on a folder of its own that replay_close removes. `built_in` is the
@@ -50,10 +51,8 @@ leat_status replay_flush(struct replay *replay, leat_error *err);
  * the first failure. */
 leat_status replay_close(struct replay *replay, leat_status status, leat_error *err);
 
-/* True when it is time for a progress line: often on a terminal, else every 5 s. */
+/* True about every second: the caller writes the progress line. */
 bool replay_progress_due(struct replay *replay);
-/* Starts the line and ends it; between the two the caller prints to standard error. */
-void replay_progress_begin(const struct replay *replay, uint64_t total);
-void replay_progress_end(const struct replay *replay);
+double replay_seconds(const struct replay *replay); /* since it was opened */
 
 #endif

@@ -157,15 +157,18 @@ static leat_status evaluate(struct globo_run *run, const struct globo_click *cli
 
 /* --- the stream --- */
 
+static double page_ms(const struct globo_run *run, double quantile) {
+    return (double)histogram_quantile(&run->page_ns, quantile) * 1e-6;
+}
+
 static void show_progress(struct globo_run *run) {
-    replay_progress_begin(&run->replay, run->clicks.count);
-    if (run->leat.count > 0) {
-        fprintf(stderr, ", HR@10 %.4f of %" PRIu64 ", page p50 %.2f p99 %.2f ms",
-                quality_hr(&run->leat), run->leat.count,
-                (double)histogram_quantile(&run->page_ns, 0.5) * 1e-6,
-                (double)histogram_quantile(&run->page_ns, 0.99) * 1e-6);
-    }
-    replay_progress_end(&run->replay);
+    double seconds = replay_seconds(&run->replay);
+    progress_line(&run->replay.progress, seconds,
+                  "%" PRIu64 " of %zu clicks, %.0f/s, HR@10 %.4f of %" PRIu64
+                  ", page p50 %.2f p99 %.2f ms, %.0f MB",
+                  run->replay.told, run->clicks.count, (double)run->replay.told / seconds,
+                  quality_hr(&run->leat), run->leat.count, page_ms(run, 0.5), page_ms(run, 0.99),
+                  (double)memory_resident() * 1e-6);
 }
 
 static leat_status play(struct globo_run *run, leat_error *err) {
@@ -182,9 +185,7 @@ static leat_status play(struct globo_run *run, leat_error *err) {
         }
     }
     TRY(replay_flush(&run->replay, err));
-    if (run->replay.terminal) {
-        fprintf(stderr, "\r\033[K");
-    }
+    progress_end(&run->replay.progress);
     return page_file_flush(&run->pages, err);
 }
 
@@ -220,7 +221,7 @@ static void write_result(struct json_writer *json, const struct result_line *lin
 }
 
 static void write_run(struct json_writer *json, const struct globo_run *run) {
-    double seconds = (double)(clock_monotonic_ns() - run->replay.begun_ns) * 1e-9;
+    double seconds = replay_seconds(&run->replay);
     json_object_open(json);
     json_key(json, "name");
     json_cstring(json, "replay");
@@ -229,8 +230,8 @@ static void write_run(struct json_writer *json, const struct globo_run *run) {
     json_key(json, "refused");
     json_u64(json, run->refused);
     number_member(json, "clicks_per_s", (double)run->clicks.count / seconds);
-    number_member(json, "p50_ms", (double)histogram_quantile(&run->page_ns, 0.5) * 1e-6);
-    number_member(json, "p99_ms", (double)histogram_quantile(&run->page_ns, 0.99) * 1e-6);
+    number_member(json, "p50_ms", page_ms(run, 0.5));
+    number_member(json, "p99_ms", page_ms(run, 0.99));
     json_key(json, "resident_bytes");
     json_u64(json, memory_resident());
     json_object_close(json);
@@ -271,8 +272,7 @@ static void print_table(const struct globo_run *run, const struct result_line *l
         }
     }
     printf("%zu clicks told, %" PRIu64 " rows refused; page p50 %.2f ms, p99 %.2f ms\n",
-           run->clicks.count, run->refused, (double)histogram_quantile(&run->page_ns, 0.5) * 1e-6,
-           (double)histogram_quantile(&run->page_ns, 0.99) * 1e-6);
+           run->clicks.count, run->refused, page_ms(run, 0.5), page_ms(run, 0.99));
 }
 
 static leat_status print_results(const struct globo_run *run, leat_error *err) {

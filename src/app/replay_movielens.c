@@ -137,18 +137,15 @@ static leat_status play(struct movielens_run *run, leat_error *err) {
     struct replay *replay = &run->replay;
     TRY(tell_items(run, err));
     TRY(tell_users(run, err));
-    uint64_t total = run->data.item_count + run->data.user_count + run->data.rating_count;
     for (size_t i = 0; i < run->data.rating_count; i++) {
         TRY(play_rating(run, i, err));
         if (i % 64 == 0 && replay_progress_due(replay)) {
-            replay_progress_begin(replay, total);
-            fprintf(stderr, ", log loss %.4f", quality_log_loss(run->cases, i + 1));
-            replay_progress_end(replay);
+            progress_line(&replay->progress, replay_seconds(replay),
+                          "%zu of %zu ratings, log loss %.4f", i + 1, run->data.rating_count,
+                          quality_log_loss(run->cases, i + 1));
         }
     }
-    if (replay->terminal) {
-        fprintf(stderr, "\r\033[K");
-    }
+    progress_end(&replay->progress);
     return replay_flush(replay, err);
 }
 

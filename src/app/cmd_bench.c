@@ -1,0 +1,64 @@
+/* `leat bench`: how fast, as one line a case. */
+#include "app/bench.h"
+#include "app/command.h"
+
+#include <string.h>
+
+struct bench {
+    const char *name; /* what is asked for; several cases may share it */
+    const char *words;
+    leat_status (*run)(const struct bench_options *options, leat_error *err);
+};
+
+static const struct bench benches[] = {
+    {"ingest", "Events acknowledged on disk a second, parsed and appended in this process.",
+     bench_ingest},
+    {"ingest", "The same over HTTP on loopback.", bench_ingest_http},
+    {"feed", "Latency of pages over HTTP at a fixed rate, while events arrive.", bench_feed},
+};
+enum { BENCH_COUNT = sizeof(benches) / sizeof(benches[0]) };
+
+static int list_benches(void) {
+    for (int i = 0; i < BENCH_COUNT; i++) {
+        printf("%-8s %s\n", benches[i].name, benches[i].words);
+    }
+    printf("%-8s %s\n", "all", "All of these.");
+    return COMMAND_FINE;
+}
+
+static leat_status run_benches(const char *name, const struct bench_options *options,
+                               leat_error *err) {
+    bool all = strcmp(name, "all") == 0;
+    bool found = false;
+    for (int i = 0; i < BENCH_COUNT; i++) {
+        if (all || strcmp(name, benches[i].name) == 0) {
+            TRY(benches[i].run(options, err));
+            found = true;
+        }
+    }
+    return found ? LEAT_OK
+                 : error_set(err, LEAT_INVALID, "'%s' is unknown; leat bench lists them", name);
+}
+
+int command_bench(int argc, char **argv) {
+    struct bench_options options = {.json = false};
+    const struct option table[] = {
+        {"json", 0, NULL, "One line of JSON a case.", NULL, &options.json},
+        {"data", 0, "DIR", "Where data folders are made and removed (default $TMPDIR or /var/tmp).",
+         &options.folder, NULL},
+    };
+    const struct usage usage = {
+        "leat bench [NAME] [--json] [--data DIR]",
+        "Measures: a run to warm up, then five. Without a name it lists what there is.", table,
+        sizeof(table) / sizeof(table[0])};
+    int rest;
+    int exit_code;
+    if (!command_begin(&usage, argc, argv, 1, &rest, &exit_code)) {
+        return exit_code;
+    }
+    if (rest == 0) {
+        return list_benches();
+    }
+    leat_error err = {.message = ""};
+    return run_benches(argv[1], &options, &err) < 0 ? command_fail(argv[0], &err) : COMMAND_FINE;
+}
