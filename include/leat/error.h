@@ -1,7 +1,8 @@
 /* What every call of leat answers: a status, and an error that the caller owns.
  *
  * Zero is fine, a negative status is a failure, a positive one is a normal other outcome. No call
- * keeps a "last error": whoever wants the words passes a leat_error, whoever does not passes NULL. */
+ * keeps a "last error": whoever wants the words passes a leat_error, whoever does not passes NULL.
+ */
 #ifndef LEAT_ERROR_H
 #define LEAT_ERROR_H
 

@@ -19,7 +19,9 @@ struct manual_clock {
 const struct clock *clock_wall(void);
 void manual_clock_init(struct manual_clock *clock, int64_t now_ms);
 void manual_clock_set(struct manual_clock *clock, int64_t now_ms);
-static inline int64_t clock_now_ms(const struct clock *clock) { return clock->now_ms(clock); }
+static inline int64_t clock_now_ms(const struct clock *clock) {
+    return clock->now_ms(clock);
+}
 
 uint64_t clock_monotonic_ns(void);
 uint64_t clock_thread_cpu_ns(void); /* CPU time of the calling thread */

@@ -10,9 +10,9 @@
 #include "base/error.h"
 
 enum {
-    CONFIG_NAME_MAX = 64,   /* bytes of a name or path in a list, with its NUL */
-    CONFIG_TEXT_MAX = 512,  /* bytes of a text value, with its NUL */
-    CONFIG_LIST_MAX = 32,   /* names in one list */
+    CONFIG_NAME_MAX = 64,  /* bytes of a name or path in a list, with its NUL */
+    CONFIG_TEXT_MAX = 512, /* bytes of a text value, with its NUL */
+    CONFIG_LIST_MAX = 32,  /* names in one list */
     CONFIG_ACTIONS_MAX = 16,
     CONFIG_SURFACES_MAX = 8,
 };
@@ -29,13 +29,15 @@ typedef int64_t config_duration; /* milliseconds */
 typedef int64_t config_size;     /* bytes */
 typedef double config_number;
 typedef bool config_bool;
-typedef int config_choice;       /* index into the choices of the field */
+typedef int config_choice; /* index into the choices of the field */
 typedef struct config_list config_names;
 
-#define CONFIG_SECTION(section, doc) struct config_##section {
+#define CONFIG_SECTION(section, doc)                                struct config_##section {
 #define CONFIG_FIELD(section, name, type, fallback, low, high, doc) config_##type name;
-#define CONFIG_CHOICE(section, name, fallback, choices, doc) config_choice name;
-#define CONFIG_SECTION_END(section) };
+#define CONFIG_CHOICE(section, name, fallback, choices, doc)        config_choice name;
+#define CONFIG_SECTION_END(section)                                                                \
+    }                                                                                              \
+    ;
 #include "config.def"
 #undef CONFIG_SECTION
 #undef CONFIG_FIELD
@@ -61,7 +63,8 @@ struct config {
     struct config_flow flow;
     struct config_model model;
     int action_count;
-    struct config_action actions[CONFIG_ACTIONS_MAX]; /* in file order; the index is the task number */
+    struct config_action
+        actions[CONFIG_ACTIONS_MAX]; /* in file order; the index is the task number */
     int surface_count;
     struct config_surface surfaces[CONFIG_SURFACES_MAX];
 };

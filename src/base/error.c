@@ -10,8 +10,7 @@ const char *leat_status_title(leat_status status) {
         return title;
 #include <leat/errors.def>
 #undef LEAT_STATUS
-    default:
-        return "unknown status";
+    default: return "unknown status";
     }
 }
 

@@ -8,11 +8,13 @@
 #include <stdint.h>
 
 uint64_t hash_bytes(const void *data, size_t size);
-static inline uint64_t hash_slice(struct slice text) { return hash_bytes(text.data, text.size); }
+static inline uint64_t hash_slice(struct slice text) {
+    return hash_bytes(text.data, text.size);
+}
 
 /* A well-mixed function of two words, one-to-one in each of them while the other stays: keys made
- * from small numbers or crosses of few values never meet by construction. (Odd multiply and rotation
- * of b, xor, then murmur3's finaliser, which is a bijection.) */
+ * from small numbers or crosses of few values never meet by construction. (Odd multiply and
+ * rotation of b, xor, then murmur3's finaliser, which is a bijection.) */
 static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
     uint64_t spread = b * 0x9E3779B97F4A7C15u + 0x7F4A7C15F39CC060u;
     uint64_t h = a ^ (spread << 31 | spread >> 33);
@@ -30,6 +32,8 @@ static inline uint32_t key_group_of(uint64_t hash, uint32_t groups) {
 }
 
 /* Uniform in [0, 1) with 53 bits, from a hash. */
-static inline double hash_unit(uint64_t hash) { return (double)(hash >> 11) * 0x1.0p-53; }
+static inline double hash_unit(uint64_t hash) {
+    return (double)(hash >> 11) * 0x1.0p-53;
+}
 
 #endif

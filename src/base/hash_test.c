@@ -117,12 +117,9 @@ static void test_one_to_one(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_to_one),
-        cmocka_unit_test(test_golden_key_groups),
-        cmocka_unit_test(test_reference_hashes),
-        cmocka_unit_test(test_groups_in_signed_arithmetic),
-        cmocka_unit_test(test_groups_are_even),
-        cmocka_unit_test(test_mixing),
+        cmocka_unit_test(test_one_to_one),       cmocka_unit_test(test_golden_key_groups),
+        cmocka_unit_test(test_reference_hashes), cmocka_unit_test(test_groups_in_signed_arithmetic),
+        cmocka_unit_test(test_groups_are_even),  cmocka_unit_test(test_mixing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

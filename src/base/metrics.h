@@ -8,7 +8,7 @@
 
 enum metric {
 #define COUNTER(name, help) METRIC_##name,
-#define GAUGE(name, help) METRIC_##name,
+#define GAUGE(name, help)   METRIC_##name,
 #define SUMMARY(name, help) METRIC_##name,
 #include "metrics.def"
 #undef COUNTER
@@ -24,8 +24,8 @@ struct metrics *metrics_create(void); /* NULL when memory is out */
 void metrics_destroy(struct metrics *metrics);
 
 /* All accept metrics == NULL and then do nothing. */
-void metrics_add(struct metrics *metrics, enum metric metric, uint64_t count); /* counters */
-void metrics_set(struct metrics *metrics, enum metric metric, double value);   /* gauges */
+void metrics_add(struct metrics *metrics, enum metric metric, uint64_t count);     /* counters */
+void metrics_set(struct metrics *metrics, enum metric metric, double value);       /* gauges */
 void metrics_observe_ns(struct metrics *metrics, enum metric metric, uint64_t ns); /* summaries */
 
 double metrics_value(const struct metrics *metrics, enum metric metric); /* counter or gauge */

@@ -10,12 +10,12 @@ enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 
 struct yaml_node {
     enum yaml_kind kind;
-    int line;   /* from 1 */
-    int column; /* from 1 */
-    struct slice key;         /* of this node within its map; absent elsewhere */
+    int line;         /* from 1 */
+    int column;       /* from 1 */
+    struct slice key; /* of this node within its map; absent elsewhere */
     int key_line, key_column;
-    struct slice text;        /* scalars */
-    struct yaml_node *first;  /* children of lists and maps, in file order */
+    struct slice text;       /* scalars */
+    struct yaml_node *first; /* children of lists and maps, in file order */
     struct yaml_node *next;
 };
 

@@ -118,8 +118,7 @@ leat_status checkpointer_write(struct engine *engine, leat_error *err) {
     leat_error *words = err ? err : &own;
     uint64_t start_ns = clock_monotonic_ns();
     leat_status status = job_write(engine, words);
-    metrics_observe_ns(engine->metrics, METRIC_checkpoint_seconds,
-                       clock_monotonic_ns() - start_ns);
+    metrics_observe_ns(engine->metrics, METRIC_checkpoint_seconds, clock_monotonic_ns() - start_ns);
     job_end(engine, status, words);
     return status;
 }

@@ -22,17 +22,25 @@ const char *engine_failure(const struct engine *engine) {
     return atomic_load(&engine->failed) ? engine->failure : NULL;
 }
 
-uint64_t engine_end(const struct engine *engine) { return log_end(engine->log); }
+uint64_t engine_end(const struct engine *engine) {
+    return log_end(engine->log);
+}
 
 uint64_t engine_applied(const struct engine *engine) {
     return atomic_load_explicit(&engine->applied, memory_order_acquire);
 }
 
-uint64_t engine_learnt(const struct engine *engine) { return trainer_learnt(engine->trainer); }
+uint64_t engine_learnt(const struct engine *engine) {
+    return trainer_learnt(engine->trainer);
+}
 
-uint32_t engine_log_id(const struct engine *engine) { return log_id(engine->log); }
+uint32_t engine_log_id(const struct engine *engine) {
+    return log_id(engine->log);
+}
 
-struct log *engine_log(struct engine *engine) { return engine->log; }
+struct log *engine_log(struct engine *engine) {
+    return engine->log;
+}
 
 static bool wait_applied(struct engine *engine, uint64_t sequence, int64_t timeout_ms) {
     uint64_t end_ns = clock_monotonic_ns() + (uint64_t)timeout_ms * 1000000u;

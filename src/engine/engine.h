@@ -1,9 +1,9 @@
 /* The whole of leat in one process: wires log, flow, learn, recall and rank together.
  *
  * Threads of an engine: the log's writer, one that runs flow, the trainer, one that writes
- * checkpoints; callers' threads append and ask for pages. With `inline_mode` there are none of these:
- * engine_append commits at once and engine_run applies and learns (replay, simulation, tests).
- * Unless a comment says otherwise, any thread may call. */
+ * checkpoints; callers' threads append and ask for pages. With `inline_mode` there are none of
+ * these: engine_append commits at once and engine_run applies and learns (replay, simulation,
+ * tests). Unless a comment says otherwise, any thread may call. */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
@@ -20,10 +20,10 @@ struct engine_options {
     struct disk *disk;           /* NULL: the real one */
     const struct clock *clock;   /* NULL: the wall clock */
     bool inline_mode;
-    bool without_checkpoints;    /* neither reads nor writes any: replays the log from its start */
-    int batch_rows;              /* rows flow takes at a time; 0: a frame at a time. Never changes
-                                    any result; tests try many */
-    struct metrics *metrics;     /* may be NULL */
+    bool without_checkpoints; /* neither reads nor writes any: replays the log from its start */
+    int batch_rows;           /* rows flow takes at a time; 0: a frame at a time. Never changes
+                                 any result; tests try many */
+    struct metrics *metrics;  /* may be NULL */
 };
 
 /* What opening found, in words for the operator: recovered log, checkpoint used, rows replayed. */
@@ -34,9 +34,9 @@ struct engine_report {
     char words[512];
 };
 
-/* Opens the data folder (made if it is not there; locked against a second process), recovers the log,
- * restores the newest checkpoint. Rows after it are applied in the background: engine_ready says
- * when; in inline mode they are applied before this returns. */
+/* Opens the data folder (made if it is not there; locked against a second process), recovers the
+ * log, restores the newest checkpoint. Rows after it are applied in the background: engine_ready
+ * says when; in inline mode they are applied before this returns. */
 leat_status engine_open(const struct engine_options *options, struct engine **out,
                         struct engine_report *report, leat_error *err);
 /* Commits what waits, writes a last checkpoint (unless without_checkpoints), closes. */
@@ -56,25 +56,26 @@ uint64_t engine_end(const struct engine *engine);
 uint64_t engine_applied(const struct engine *engine);
 uint64_t engine_learnt(const struct engine *engine);
 uint32_t engine_log_id(const struct engine *engine);
-/* Waits until flow (and, with `learnt`, the trainer too) has come to `sequence`; false on timeout. */
+/* Waits until flow (and, with `learnt`, the trainer too) has come to `sequence`; false on timeout.
+ */
 bool engine_wait(struct engine *engine, uint64_t sequence, bool learnt, int64_t timeout_ms);
 /* Inline mode only: applies and learns rows before `until` (UINT64_MAX: all). One thread. */
 leat_status engine_run(struct engine *engine, uint64_t until, leat_error *err);
 
 struct feed_query {
-    struct slice user;       /* absent: an anonymous person */
-    int surface;             /* index in the configuration */
-    int count;               /* 1..PAGE_ITEMS_MAX; 0: the surface's `show` */
+    struct slice user; /* absent: an anonymous person */
+    int surface;       /* index in the configuration */
+    int count;         /* 1..PAGE_ITEMS_MAX; 0: the surface's `show` */
     bool has_now;
-    int64_t now_ms;          /* else the engine's time */
-    bool preview;            /* nothing is logged */
-    struct slice request;    /* absent: made here (for a preview from user, surface and now) */
-    int context_count;       /* pairs that override what is known of the person */
+    int64_t now_ms;       /* else the engine's time */
+    bool preview;         /* nothing is logged */
+    struct slice request; /* absent: made here (for a preview from user, surface and now) */
+    int context_count;    /* pairs that override what is known of the person */
     const struct slice *context;
 };
 
-/* Makes a page. Everything in `out` lives in `arena`. Unless preview, `served` rows follow in the log
- * (not waited for). */
+/* Makes a page. Everything in `out` lives in `arena`. Unless preview, `served` rows follow in the
+ * log (not waited for). */
 leat_status engine_feed(struct engine *engine, const struct feed_query *query, struct arena *arena,
                         struct page *out, leat_error *err);
 /* Probabilities of all tasks (model order) for one person and item, as a page would score it now.

@@ -1,12 +1,11 @@
-/* What the engine's tests share: an engine on a simulated disk with a clock moved by hand, and a short
- * way to append events and to ask for pages. */
+/* What the engine's tests share: an engine on a simulated disk with a clock moved by hand, and a
+ * short way to append events and to ask for pages. */
 #ifndef ENGINE_ENGINE_FIXTURE_H
 #define ENGINE_ENGINE_FIXTURE_H
 
-#include "base/test.h"
-
 #include "base/disk_fake.h"
 #include "base/rng.h"
+#include "base/test.h"
 #include "column/builder.h"
 #include "engine/engine.h"
 #include "log/event.h"

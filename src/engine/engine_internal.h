@@ -45,11 +45,11 @@ struct engine {
     struct mutex served_mutex; /* guards served_builder and what follows in the log */
     struct builder *served_builder;
 
-    struct mutex mutex; /* guards what is below */
-    struct condition moved;   /* applied moved, a checkpoint ended, or something failed */
-    struct condition work;    /* for the checkpoint thread */
+    struct mutex mutex;     /* guards what is below */
+    struct condition moved; /* applied moved, a checkpoint ended, or something failed */
+    struct condition work;  /* for the checkpoint thread */
     bool stopping;
-    bool checkpoint_wanted;   /* somebody waits in engine_checkpoint */
+    bool checkpoint_wanted; /* somebody waits in engine_checkpoint */
     bool checkpoint_running;
     uint64_t checkpoint_ended; /* how many ended, well or not */
     leat_error checkpoint_error;
@@ -67,7 +67,8 @@ struct engine {
 leat_status folder_open(struct engine *engine, leat_error *err);
 
 /* runner.c: applies the log to flow. */
-leat_status runner_step(struct engine *engine, uint64_t until, leat_error *err); /* LEAT_AGAIN: done */
+leat_status runner_step(struct engine *engine, uint64_t until,
+                        leat_error *err); /* LEAT_AGAIN: done */
 void *runner_run(void *engine);
 void engine_fail(struct engine *engine, const char *what, const leat_error *err);
 

@@ -16,8 +16,7 @@ static void live(struct fixture *f, struct rng *rng, int rounds) {
     for (int r = 0; r < rounds; r++) {
         int user = (int)rng_below(rng, PEOPLE);
         int commits = 1 + (int)rng_below(rng, 3);
-        manual_clock_set(&f->clock,
-                         clock_now_ms(&f->clock.clock) + (int64_t)rng_below(rng, 20000));
+        manual_clock_set(&f->clock, clock_now_ms(&f->clock.clock) + (int64_t)rng_below(rng, 20000));
         assert_int_equal(engine_run(f->engine, UINT64_MAX, &f->err), LEAT_OK);
         struct page page;
         assert_int_equal(fixture_page(f, user, 5, false, &page), LEAT_OK);
@@ -56,9 +55,9 @@ static void pages_print(struct fixture *f, struct bytes *out) {
         assert_int_equal(fixture_page(f, user, 10, true, &page), LEAT_OK);
         for (int i = 0; i < page.count; i++) {
             bytes_printf(out, "%d %s %.*s %.17g %.9g %u %s\n", user, page.request,
-                         (int)page.items[i].item.size, page.items[i].item.data,
-                         page.items[i].score, (double)page.items[i].scores[0],
-                         page.items[i].channels, page.items[i].reason);
+                         (int)page.items[i].item.size, page.items[i].item.data, page.items[i].score,
+                         (double)page.items[i].scores[0], page.items[i].channels,
+                         page.items[i].reason);
         }
     }
 }

@@ -1,7 +1,6 @@
 /* What is known of one item or one person, as JSON. */
-#include "engine/engine_internal.h"
-
 #include "base/json.h"
+#include "engine/engine_internal.h"
 
 static void json_member_i64(struct json_writer *json, const char *key, int64_t value) {
     json_key(json, key);

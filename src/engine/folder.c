@@ -18,11 +18,12 @@ static leat_status folder_compare(const struct bytes *have, const struct bytes *
     if (have->size == want->size && memcmp(have->data, want->data, want->size) == 0) {
         return LEAT_OK;
     }
-    return error_set(err, LEAT_CONFLICT,
-                     "%s says '%.*s', the configuration says '%.*s': key groups and clock are fixed "
-                     "when a data folder is made; set them back, or use another folder",
-                     path, (int)(have->size < 120 ? have->size : 120), (const char *)have->data,
-                     (int)want->size, (const char *)want->data);
+    return error_set(
+        err, LEAT_CONFLICT,
+        "%s says '%.*s', the configuration says '%.*s': key groups and clock are fixed "
+        "when a data folder is made; set them back, or use another folder",
+        path, (int)(have->size < 120 ? have->size : 120), (const char *)have->data, (int)want->size,
+        (const char *)want->data);
 }
 
 static leat_status folder_check(struct engine *engine, leat_error *err) {

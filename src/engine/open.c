@@ -1,7 +1,6 @@
-#include "engine/engine_internal.h"
-
 #include "base/hash.h"
 #include "base/memory.h"
+#include "engine/engine_internal.h"
 #include "log/record.h"
 
 #include <inttypes.h>
@@ -18,8 +17,10 @@ static void on_example(void *context, const struct example *example) {
 /* --- parts --- */
 
 leat_status parts_open(struct engine *engine, leat_error *err) {
-    struct flow_options flow = {
-        .config = engine->config, .metrics = engine->metrics, .emit = on_example, .context = engine};
+    struct flow_options flow = {.config = engine->config,
+                                .metrics = engine->metrics,
+                                .emit = on_example,
+                                .context = engine};
     TRY(flow_open(&flow, &engine->flow, err));
     const struct features *features = flow_features(engine->flow);
     int dense = features_dense_count(features);

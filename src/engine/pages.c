@@ -1,6 +1,5 @@
-#include "engine/engine_internal.h"
-
 #include "base/hash.h"
+#include "engine/engine_internal.h"
 #include "log/record.h"
 #include "rank/rank.h"
 #include "recall/channel.h"
@@ -18,7 +17,8 @@ static void request_name(struct engine *engine, const struct feed_query *query, 
         return;
     }
     if (query->preview) { /* the same question has the same answer */
-        name = hash_mix(hash_slice(query->user), hash_mix((uint64_t)query->surface, (uint64_t)now_ms));
+        name =
+            hash_mix(hash_slice(query->user), hash_mix((uint64_t)query->surface, (uint64_t)now_ms));
     } else {
         name = hash_mix(engine->nonce, atomic_fetch_add(&engine->requests, 1));
     }
@@ -116,7 +116,8 @@ static leat_status gather(struct engine *engine, const struct rank_request *requ
         .pairs = moment->pairs,
         .pairs_count = moment->pairs_count,
         .now_ms = moment->now_ms,
-        .chance = hash_mix((uint64_t)engine->config->root.seed, hash_slice(slice_of(page->request))),
+        .chance =
+            hash_mix((uint64_t)engine->config->root.seed, hash_slice(slice_of(page->request))),
     };
     struct candidate_set set;
     TRY(candidate_set_init(&set, arena, (int)request->surface->fields.candidates, err));

@@ -1,9 +1,9 @@
-/* Power cuts: whatever a cut leaves of unsynced writes, nothing acknowledged is lost or doubled, and
- * the surviving log gives the same state with and without checkpoints. LEAT_TEST_LONG: more seeds. */
-#include "engine/engine_fixture.h"
-
+/* Power cuts: whatever a cut leaves of unsynced writes, nothing acknowledged is lost or doubled,
+ * and the surviving log gives the same state with and without checkpoints. LEAT_TEST_LONG: more
+ * seeds. */
 #include "base/map.h"
 #include "base/text.h"
+#include "engine/engine_fixture.h"
 
 #include <stdlib.h>
 
@@ -26,9 +26,8 @@ static void numbered_add(struct fixture *f, struct rng *rng, uint64_t number) {
     event_number(number, id);
     snprintf(user, sizeof(user), "u%d", (int)rng_below(rng, PEOPLE));
     snprintf(item, sizeof(item), "i%d", (int)rng_below(rng, ITEMS));
-    struct posted_event event = {.kind = slice_of(kinds[rng_below(rng, 4)]),
-                                 .item = slice_of(item),
-                                 .id = slice_of(id)};
+    struct posted_event event = {
+        .kind = slice_of(kinds[rng_below(rng, 4)]), .item = slice_of(item), .id = slice_of(id)};
     if (!slice_is(event.kind, "item")) {
         event.user = slice_of(user);
     }

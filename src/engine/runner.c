@@ -22,8 +22,8 @@ static void frame_apply(struct engine *engine, const struct log_entry *entry, in
     bool event_clock = (entry->frame.flags & FRAME_EVENT_CLOCK) != 0;
     for (int64_t at = from; at < to; at += piece) {
         int64_t end = at + piece < to ? at + piece : to;
-        flow_apply(engine->flow, &entry->batch, entry->frame.first_sequence,
-                   entry->frame.append_ms, event_clock, at, end);
+        flow_apply(engine->flow, &entry->batch, entry->frame.first_sequence, entry->frame.append_ms,
+                   event_clock, at, end);
     }
 }
 
@@ -82,8 +82,7 @@ static bool runner_stopping(struct engine *engine) {
 static void gauges_set(struct engine *engine) {
     metrics_set(engine->metrics, METRIC_position_end, (double)log_end(engine->log));
     metrics_set(engine->metrics, METRIC_position_applied, (double)engine->applied);
-    metrics_set(engine->metrics, METRIC_position_learnt,
-                (double)trainer_learnt(engine->trainer));
+    metrics_set(engine->metrics, METRIC_position_learnt, (double)trainer_learnt(engine->trainer));
     metrics_set(engine->metrics, METRIC_state_bytes, (double)flow_bytes(engine->flow));
     metrics_set(engine->metrics, METRIC_table_bytes, (double)model_bytes(engine->model));
     metrics_set(engine->metrics, METRIC_table_rows, (double)model_rows(engine->model));

@@ -21,8 +21,8 @@ struct ring_record {
 struct background {
     const struct config *config;
     struct state *state;
-    uint64_t length;                            /* of a ring */
-    struct map counts[CONFIG_SURFACES_MAX];     /* item -> times in the ring; derived */
+    uint64_t length;                        /* of a ring */
+    struct map counts[CONFIG_SURFACES_MAX]; /* item -> times in the ring; derived */
 };
 
 leat_status background_open(const struct config *config, struct state_budget *budget,
@@ -57,7 +57,9 @@ void background_close(struct background *background) {
     }
 }
 
-struct state *background_state(struct background *background) { return background->state; }
+struct state *background_state(struct background *background) {
+    return background->state;
+}
 
 static struct state_key surface_key(const struct background *background, int surface,
                                     uint32_t kind) {
@@ -169,8 +171,7 @@ static void totals_push(struct background *background, const struct row *row) {
 }
 
 void background_push(struct background *background, const struct row *row) {
-    if (!row->item.data ||
-        (row->kind != ROW_ACTION && !row_is_showing(background->config, row))) {
+    if (!row->item.data || (row->kind != ROW_ACTION && !row_is_showing(background->config, row))) {
         return;
     }
     uint64_t hash = surface_key(background, row->surface, 0).hash;

@@ -4,8 +4,8 @@
 #include "base/json.h"
 #include "base/memory.h"
 
-/* Records: ITEM by item id; WORDS by item id (the description's text, as posted); RING and ALL by the
- * catalogue's own key, ALL in parts of ALL_PART items. */
+/* Records: ITEM by item id; WORDS by item id (the description's text, as posted); RING and ALL by
+ * the catalogue's own key, ALL in parts of ALL_PART items. */
 enum { CATALOG_ITEM = 0, CATALOG_WORDS = 1, CATALOG_RING = 2, CATALOG_ALL = 3 };
 enum { ALL_PART = 2048 };
 
@@ -64,7 +64,9 @@ void catalog_close(struct catalog *catalog) {
     }
 }
 
-struct state *catalog_state(struct catalog *catalog) { return catalog->state; }
+struct state *catalog_state(struct catalog *catalog) {
+    return catalog->state;
+}
 
 /* --- the list of all items --- */
 
@@ -334,7 +336,9 @@ uint64_t catalog_draw(struct catalog *catalog, uint64_t chance) {
     return item;
 }
 
-uint64_t catalog_count(struct catalog *catalog) { return catalog->count; }
+uint64_t catalog_count(struct catalog *catalog) {
+    return catalog->count;
+}
 
 void catalog_restored(struct catalog *catalog) {
     state_enter(catalog->state, catalog->list_hash);

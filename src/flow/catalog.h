@@ -1,9 +1,9 @@
 /* catalog: what is known of items, and the lists from which new and any items are drawn.
  *
  * Keyed by item. An item exists from the first event that names it; an `item` event describes it (a
- * later one replaces the description), `item_delete` hides it until it is described again. Beside the
- * items stand two lists: `newest` (ring of the CATALOG_NEWEST items seen first most lately) and `all`
- * (every item not deleted, in order of arrival, the last one filling a hole). */
+ * later one replaces the description), `item_delete` hides it until it is described again. Beside
+ * the items stand two lists: `newest` (ring of the CATALOG_NEWEST items seen first most lately) and
+ * `all` (every item not deleted, in order of arrival, the last one filling a hole). */
 #ifndef FLOW_CATALOG_H
 #define FLOW_CATALOG_H
 

@@ -15,7 +15,9 @@ struct clicks {
 };
 
 /* The neighbours of the session's last item: out ones, then in ones. */
-static int near_count(const struct pairs_view *last) { return last->out_count + last->in_count; }
+static int near_count(const struct pairs_view *last) {
+    return last->out_count + last->in_count;
+}
 
 static uint64_t near_item(const struct pairs_view *last, int index) {
     return index < last->out_count ? last->out[index].item : last->in[index - last->out_count].item;
@@ -29,8 +31,8 @@ static double near_share(const struct pairs_view *last, uint64_t item) {
     return (double)found / (double)near_count(last);
 }
 
-/* -log of the expected number of draws. An item that is not in the ring may still be the positive: it
- * counts as if it were there a third of a time. */
+/* -log of the expected number of draws. An item that is not in the ring may still be the positive:
+ * it counts as if it were there a third of a time. */
 static float log_odds_of(const struct clicks *clicks, uint64_t item) {
     double ring = (double)flow_config(clicks->flow)->flow.negative_ring;
     double share =
@@ -97,7 +99,7 @@ void clicks_push(const struct flow *flow, const struct row *row, struct arena *a
     }
     int near = moment.feature.pairs_count > 0 ? near_count(&moment.pairs[0]) : 0;
     int64_t near_draws = near > 0 ? negatives / 2 : 0;
-    struct clicks clicks = {flow, row,     &moment, request, (double)negatives, (double)near_draws,
+    struct clicks clicks = {flow, row,    &moment, request, (double)negatives, (double)near_draws,
                             emit, context};
     emit_one(&clicks, row->item_hash, true);
     uint64_t chance = hash_mix((uint64_t)config->root.seed, row->sequence);

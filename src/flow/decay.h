@@ -1,8 +1,9 @@
 /* Exponentially decayed sums, exact under any batching.
  *
- * Forward decay (Cormode et al., ICDE 2009): an amount at time t is stored as amount * 2^((t - base)
- * / half-life); decaying is then the same factor for all sums of one base and needs no work. When the
- * exponent has grown beyond DECAY_RENEW the owner moves the base and scales its sums once. */
+ * Forward decay (Cormode et al., ICDE 2009): an amount at time t is stored as amount * 2^((t -
+ * base) / half-life); decaying is then the same factor for all sums of one base and needs no work.
+ * When the exponent has grown beyond DECAY_RENEW the owner moves the base and scales its sums once.
+ */
 #ifndef FLOW_DECAY_H
 #define FLOW_DECAY_H
 

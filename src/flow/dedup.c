@@ -10,8 +10,8 @@ struct dedup {
 
 enum { DEDUP_ID = 0 };
 
-leat_status dedup_open(const struct config *config, struct state_budget *budget,
-                       struct dedup **out, leat_error *err) {
+leat_status dedup_open(const struct config *config, struct state_budget *budget, struct dedup **out,
+                       leat_error *err) {
     struct dedup *dedup = memory_zalloc(sizeof(*dedup));
     if (!dedup) {
         return error_memory(err, sizeof(*dedup));
@@ -35,7 +35,9 @@ void dedup_close(struct dedup *dedup) {
     }
 }
 
-struct state *dedup_state(struct dedup *dedup) { return dedup->state; }
+struct state *dedup_state(struct dedup *dedup) {
+    return dedup->state;
+}
 
 bool dedup_push(struct dedup *dedup, const struct row *row) {
     if (!row->id.data) {

@@ -11,8 +11,8 @@
 
 struct dedup;
 
-leat_status dedup_open(const struct config *config, struct state_budget *budget,
-                       struct dedup **out, leat_error *err);
+leat_status dedup_open(const struct config *config, struct state_budget *budget, struct dedup **out,
+                       leat_error *err);
 void dedup_close(struct dedup *dedup);
 /* True: the row is the first with its id. Flow's thread. */
 bool dedup_push(struct dedup *dedup, const struct row *row);

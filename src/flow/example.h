@@ -17,15 +17,15 @@ enum example_flags {
 
 /* Borrowed by the consumer for the time of the call. */
 struct example {
-    uint64_t sequence;     /* of the row that settled it; examples come in rising order */
-    const uint64_t *keys;  /* hashed (feature, value); learn's table keys */
+    uint64_t sequence;    /* of the row that settled it; examples come in rising order */
+    const uint64_t *keys; /* hashed (feature, value); learn's table keys */
     int key_count;
     const float *dense;
     int dense_count;
-    uint32_t mask;         /* bit t: this example says something about task t */
-    uint32_t labels;       /* bit t: it was positive */
-    float weight;          /* of every loss term */
-    float log_odds;        /* correction: added to the logit in training only, for drawn negatives */
+    uint32_t mask;   /* bit t: this example says something about task t */
+    uint32_t labels; /* bit t: it was positive */
+    float weight;    /* of every loss term */
+    float log_odds;  /* correction: added to the logit in training only, for drawn negatives */
     uint32_t flags;
 };
 

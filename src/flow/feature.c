@@ -40,9 +40,9 @@ struct features {
 
 static struct source source_of(struct slice name) {
     static const char *const names[] = {
-        [SOURCE_USER] = "user", [SOURCE_ITEM] = "item", [SOURCE_AUTHOR] = "author",
-        [SOURCE_CATEGORY] = "category", [SOURCE_TAG] = "tag", [SOURCE_HOUR] = "hour",
-        [SOURCE_SURFACE] = "surface", [SOURCE_LAST] = "last", [SOURCE_SECOND] = "second",
+        [SOURCE_USER] = "user",         [SOURCE_ITEM] = "item", [SOURCE_AUTHOR] = "author",
+        [SOURCE_CATEGORY] = "category", [SOURCE_TAG] = "tag",   [SOURCE_HOUR] = "hour",
+        [SOURCE_SURFACE] = "surface",   [SOURCE_LAST] = "last", [SOURCE_SECOND] = "second",
     };
     for (int k = SOURCE_USER; k <= SOURCE_SECOND; k++) {
         if (slice_is(name, names[k])) {
@@ -81,7 +81,9 @@ leat_status features_create(const struct config *config, struct features **out, 
     return LEAT_OK;
 }
 
-void features_destroy(struct features *features) { memory_free(features); }
+void features_destroy(struct features *features) {
+    memory_free(features);
+}
 
 int features_dense_count(const struct features *features) {
     return DENSE_FIXED + TASK_DENSE * features->tasks;
@@ -108,7 +110,8 @@ void features_dense_start(const struct features *features, int task, float *out)
 struct prior {
     bool known;
     double rate, log_odds;
-    double strength; /* pseudo-count: one standard deviation on the log-odds scale, 1 / (p (1 - p)) */
+    double
+        strength; /* pseudo-count: one standard deviation on the log-odds scale, 1 / (p (1 - p)) */
 };
 
 /* What the session's pairs say of one item. */
@@ -126,7 +129,9 @@ struct feature_request {
     struct prior liked;                     /* of any positive action, for tastes */
 };
 
-uint64_t feature_region_name(void) { return hash_bytes("region", 6); }
+uint64_t feature_region_name(void) {
+    return hash_bytes("region", 6);
+}
 
 uint64_t feature_context(const struct profile_view *profile, const struct slice *context, int count,
                          uint64_t name_hash) {
@@ -252,7 +257,9 @@ struct values {
     const uint64_t *list;
 };
 
-static uint64_t hour_of(int64_t time_ms) { return (uint64_t)(time_ms / 3600000 % 24) + 1; }
+static uint64_t hour_of(int64_t time_ms) {
+    return (uint64_t)(time_ms / 3600000 % 24) + 1;
+}
 
 static uint64_t session_item(const struct profile_view *profile, int place) {
     return place < profile->session_count ? profile->session[place] : 0;
@@ -273,8 +280,8 @@ static struct values values_of(const struct feature_request *request,
     case SOURCE_CATEGORY: return (struct values){item->category_count, 0, item->categories};
     case SOURCE_TAG: return (struct values){item->tag_count, 0, item->tags};
     case SOURCE_CONTEXT:
-        value = feature_context(moment->profile, moment->context, moment->context_count,
-                                source.name);
+        value =
+            feature_context(moment->profile, moment->context, moment->context_count, source.name);
         break;
     }
     return (struct values){value != 0, value, NULL};
@@ -405,9 +412,8 @@ static void dense_person(const struct feature_request *request, const struct cat
     dense[DENSE_AGAIN] = acted_lately(profile, item->hash) ? 1.0f : 0.0f;
     dense[DENSE_USER_COUNT] = 0.1f * (float)log1p(most_chances(profile->chances, tasks));
     dense[DENSE_ITEM_COUNT] = 0.1f * (float)log1p(item_count);
-    dense[DENSE_USER_CATEGORY] =
-        taste_rate(request, profile->categories, profile->category_count, item->categories,
-                   item->category_count);
+    dense[DENSE_USER_CATEGORY] = taste_rate(request, profile->categories, profile->category_count,
+                                            item->categories, item->category_count);
     dense[DENSE_USER_AUTHOR] = taste_rate(request, profile->authors, profile->author_count,
                                           &item->author, item->author != 0);
 }

@@ -1,9 +1,10 @@
-/* Features: the model's input for (person, moment, item), one function for serving and for examples.
+/* Features: the model's input for (person, moment, item), one function for serving and for
+ * examples.
  *
- * Two halves: what the request says is prepared once (feature_begin), what the item says is added for
- * each candidate (feature_fill). The keys follow model.features in order; a name that is not built in
- * is looked up in the context. The dense features are enum dense, then TASK_DENSE ones for each of
- * the first FEATURE_TASKS tasks. */
+ * Two halves: what the request says is prepared once (feature_begin), what the item says is added
+ * for each candidate (feature_fill). The keys follow model.features in order; a name that is not
+ * built in is looked up in the context. The dense features are enum dense, then TASK_DENSE ones for
+ * each of the first FEATURE_TASKS tasks. */
 #ifndef FLOW_FEATURE_H
 #define FLOW_FEATURE_H
 
@@ -18,15 +19,15 @@
 /* Shares are of all actions with a positive weight on the surface, or of what follows (precedes) an
  * item of the session; 0 where nothing is known. share_log: log((share + 1e-5) / 1e-5) / 4. */
 enum dense {
-    DENSE_NEXT,          /* log of a fixed mixture of the shares below: a prior of "next item" */
-    DENSE_LAST_NEXT,     /* share_log among what follows the session's last item directly */
-    DENSE_LAST_NEAR,     /* the same, within PAIRS_BACK steps */
-    DENSE_SECOND_NEXT,   /* as LAST_NEXT for the item before the last one */
-    DENSE_SESSION_NEAR,  /* near shares over the session's items, faded by distance */
-    DENSE_LAST_BEFORE,   /* share_log among what comes directly before the last item */
+    DENSE_NEXT,         /* log of a fixed mixture of the shares below: a prior of "next item" */
+    DENSE_LAST_NEXT,    /* share_log among what follows the session's last item directly */
+    DENSE_LAST_NEAR,    /* the same, within PAIRS_BACK steps */
+    DENSE_SECOND_NEXT,  /* as LAST_NEXT for the item before the last one */
+    DENSE_SESSION_NEAR, /* near shares over the session's items, faded by distance */
+    DENSE_LAST_BEFORE,  /* share_log among what comes directly before the last item */
     DENSE_SESSION_BEFORE,
-    DENSE_UNPAIRED,      /* 1 when the item never followed the last item directly */
-    DENSE_MINUTES,       /* share_log of popularity, shortest half-life */
+    DENSE_UNPAIRED, /* 1 when the item never followed the last item directly */
+    DENSE_MINUTES,  /* share_log of popularity, shortest half-life */
     DENSE_HOUR,
     DENSE_DAY,
     DENSE_HERE,          /* log of the share of the item's own acts that came from this region */
@@ -50,20 +51,20 @@ struct features; /* the plan made from model.features; immutable */
 leat_status features_create(const struct config *config, struct features **out, leat_error *err);
 void features_destroy(struct features *features);
 int features_dense_count(const struct features *features);
-/* Weights that a new model starts with, for one task: 1 on the task's own prior; and 1 on the prior of
- * "next item" where examples come from click logs. features_dense_count floats. */
+/* Weights that a new model starts with, for one task: 1 on the task's own prior; and 1 on the prior
+ * of "next item" where examples come from click logs. features_dense_count floats. */
 void features_dense_start(const struct features *features, int task, float *out);
 
 /* What the request says. All borrowed until the last feature_fill. */
 struct feature_moment {
     int64_t now_ms;
     int surface;
-    uint64_t region;                     /* 0: unknown */
-    const struct profile_view *profile;  /* all zero for nobody */
+    uint64_t region;                    /* 0: unknown */
+    const struct profile_view *profile; /* all zero for nobody */
     const struct background_view *background;
-    const struct pairs_view *pairs;      /* of the newest session items, newest first */
+    const struct pairs_view *pairs; /* of the newest session items, newest first */
     int pairs_count;
-    int context_count;                   /* pairs that win over the profile's */
+    int context_count; /* pairs that win over the profile's */
     const struct slice *context;
 };
 
@@ -72,7 +73,8 @@ struct feature_request;
 leat_status feature_begin(const struct features *features, const struct feature_moment *moment,
                           struct arena *arena, struct feature_request **out, leat_error *err);
 
-/* One candidate. `keys` holds EXAMPLE_KEYS_MAX, `dense` EXAMPLE_DENSE_MAX. Any thread; no allocation. */
+/* One candidate. `keys` holds EXAMPLE_KEYS_MAX, `dense` EXAMPLE_DENSE_MAX. Any thread; no
+ * allocation. */
 void feature_fill(const struct feature_request *request, const struct catalog_view *item,
                   const struct tally_view *tally, uint64_t *keys, int *key_count, float *dense,
                   int *dense_count);

@@ -21,7 +21,7 @@ struct flow {
     struct pairs *pairs;
     struct background *background;
     struct join *join;
-    struct arena arena;   /* of one row */
+    struct arena arena; /* of one row */
     struct row row;
     _Atomic int64_t now_ms;
 };
@@ -233,17 +233,21 @@ int64_t flow_now(const struct flow *flow) {
     return atomic_load_explicit(&flow->now_ms, memory_order_acquire);
 }
 
-void flow_set_now(struct flow *flow, int64_t now_ms) { atomic_store(&flow->now_ms, now_ms); }
+void flow_set_now(struct flow *flow, int64_t now_ms) {
+    atomic_store(&flow->now_ms, now_ms);
+}
 
 static const char *const state_names[FLOW_STATES] = {"dedup", "catalog",    "profile", "tally",
                                                      "pairs", "background", "join"};
 
-const char *flow_state_name(int index) { return state_names[index]; }
+const char *flow_state_name(int index) {
+    return state_names[index];
+}
 
 struct state *flow_state(const struct flow *flow, int index) {
     struct state *const states[FLOW_STATES] = {
         dedup_state(flow->dedup), catalog_state(flow->catalog), profile_state(flow->profile),
-        tally_state(flow->tally), pairs_state(flow->pairs), background_state(flow->background),
+        tally_state(flow->tally), pairs_state(flow->pairs),     background_state(flow->background),
         join_state(flow->join)};
     return states[index];
 }
@@ -261,10 +265,24 @@ leat_status flow_restored(struct flow *flow, leat_error *err) {
     return background_restored(flow->background, err);
 }
 
-struct catalog *flow_catalog(const struct flow *flow) { return flow->catalog; }
-struct profile *flow_profile(const struct flow *flow) { return flow->profile; }
-struct tally *flow_tally(const struct flow *flow) { return flow->tally; }
-struct pairs *flow_pairs(const struct flow *flow) { return flow->pairs; }
-struct background *flow_background(const struct flow *flow) { return flow->background; }
-const struct features *flow_features(const struct flow *flow) { return flow->features; }
-const struct config *flow_config(const struct flow *flow) { return flow->config; }
+struct catalog *flow_catalog(const struct flow *flow) {
+    return flow->catalog;
+}
+struct profile *flow_profile(const struct flow *flow) {
+    return flow->profile;
+}
+struct tally *flow_tally(const struct flow *flow) {
+    return flow->tally;
+}
+struct pairs *flow_pairs(const struct flow *flow) {
+    return flow->pairs;
+}
+struct background *flow_background(const struct flow *flow) {
+    return flow->background;
+}
+const struct features *flow_features(const struct flow *flow) {
+    return flow->features;
+}
+const struct config *flow_config(const struct flow *flow) {
+    return flow->config;
+}

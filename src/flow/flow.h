@@ -28,8 +28,8 @@ struct flow;
 enum { FLOW_STATES = 7 };
 
 struct flow_options {
-    const struct config *config;  /* borrowed for the flow's life */
-    struct metrics *metrics;      /* may be NULL */
+    const struct config *config; /* borrowed for the flow's life */
+    struct metrics *metrics;     /* may be NULL */
     void (*emit)(void *context, const struct example *example);
     void *context;
 };

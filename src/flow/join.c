@@ -26,8 +26,8 @@ struct join {
     struct state *state;
     struct join_host host;
     struct metrics *metrics;
-    uint32_t tasks;        /* bit of every task that settles by a window */
-    int64_t longest_ms;    /* of their windows */
+    uint32_t tasks;     /* bit of every task that settles by a window */
+    int64_t longest_ms; /* of their windows */
 };
 
 leat_status join_open(const struct config *config, struct state_budget *budget,
@@ -66,7 +66,9 @@ void join_close(struct join *join) {
     }
 }
 
-struct state *join_state(struct join *join) { return join->state; }
+struct state *join_state(struct join *join) {
+    return join->state;
+}
 
 /* --- the showing's record --- */
 
@@ -75,7 +77,9 @@ static uint32_t showing_size(int key_count, int dense_count, size_t request, siz
                       (size_t)dense_count * sizeof(float) + request + item);
 }
 
-static uint64_t *showing_keys(struct showing *showing) { return (uint64_t *)(showing + 1); }
+static uint64_t *showing_keys(struct showing *showing) {
+    return (uint64_t *)(showing + 1);
+}
 
 static float *showing_dense(struct showing *showing) {
     return (float *)(showing_keys(showing) + showing->key_count);
@@ -97,7 +101,8 @@ static bool showing_is(struct showing *showing, const struct row *row) {
     const char *texts = showing_texts(showing);
     struct slice request = {texts, showing->request_size};
     struct slice item = {texts + showing->request_size, showing->item_size};
-    return slice_equal(item, row->item) && (!row->request.data || slice_equal(request, row->request));
+    return slice_equal(item, row->item) &&
+           (!row->request.data || slice_equal(request, row->request));
 }
 
 static struct showing *showing_find(struct join *join, const struct row *row, uint64_t *part) {

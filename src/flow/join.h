@@ -2,12 +2,12 @@
  *
  * A showing begins with a `served` row (which brings the features as they were served) or with an
  * impression. It counts from the impression on; on a surface whose examples are `served`, from the
- * served row; an action on a served item says that it was seen. Each task without a threshold settles
- * once: positive at the first action, negative when the task's window after the showing has passed (by
- * append time). What settles is emitted at once: one example with a mask of the tasks that settled.
- * An action after its task settled as a negative emits a correction. An action without `request`
- * joins the person's newest showing of the item. A showing is forgotten when its longest window has
- * passed, and with the person.
+ * served row; an action on a served item says that it was seen. Each task without a threshold
+ * settles once: positive at the first action, negative when the task's window after the showing has
+ * passed (by append time). What settles is emitted at once: one example with a mask of the tasks
+ * that settled. An action after its task settled as a negative emits a correction. An action
+ * without `request` joins the person's newest showing of the item. A showing is forgotten when its
+ * longest window has passed, and with the person.
  *
  * An impression without a served row is learnt with features looked up at the impression. Events of
  * nobody (no user) make no examples. */

@@ -26,8 +26,8 @@ struct pairs {
     uint64_t kept_max;
 };
 
-leat_status pairs_open(const struct config *config, struct state_budget *budget,
-                       struct pairs **out, leat_error *err) {
+leat_status pairs_open(const struct config *config, struct state_budget *budget, struct pairs **out,
+                       leat_error *err) {
     struct pairs *pairs = memory_zalloc(sizeof(*pairs));
     if (!pairs) {
         return error_memory(err, sizeof(*pairs));
@@ -52,7 +52,9 @@ void pairs_close(struct pairs *pairs) {
     }
 }
 
-struct state *pairs_state(struct pairs *pairs) { return pairs->state; }
+struct state *pairs_state(struct pairs *pairs) {
+    return pairs->state;
+}
 
 static uint32_t side_size(uint64_t capacity) {
     return (uint32_t)(sizeof(struct side_record) + capacity * sizeof(struct neighbour));
@@ -74,28 +76,41 @@ static void side_renew(struct side_record *side, int64_t time_ms, int64_t half_l
     side->base_ms = time_ms;
 }
 
-/* Both weights as of the base: which of two is heavier does not change while both only decay, but
- * for the different half-lives; that is close enough to choose what to evict. */
-static double heaviness(const struct neighbour *neighbour) {
-    return neighbour->next + PAIRS_NEAR_WEIGHT * neighbour->near;
+/* What one unit of each weight that is added now is stored as. */
+struct units {
+    double next, near;
+};
+
+static double heaviness(const struct neighbour *neighbour, struct units worth) {
+    return neighbour->next * worth.next + neighbour->near * worth.near;
 }
 
-/* The place for a neighbour that is not there yet: a free one, or the lightest one's. */
-static struct neighbour *side_place(struct side_record *side, uint64_t kept_max) {
+/* The place for a neighbour that is not there yet: a free one, or the lightest one's. Stored sizes
+ * of the two weights cannot be added up, for their half-lives differ: they are weighed as of the
+ * row's time, or as of the base where the row is older. */
+static struct neighbour *side_place(struct side_record *side, uint64_t kept_max,
+                                    struct units unit) {
     if (side->count < kept_max) {
         return &side->neighbours[side->count++];
     }
+    const struct units worth = {1.0 / fmax(unit.next, 1.0),
+                                PAIRS_NEAR_WEIGHT / fmax(unit.near, 1.0)};
     struct neighbour *lightest = &side->neighbours[0];
+    double least = heaviness(lightest, worth);
     for (uint64_t i = 1; i < side->count; i++) {
-        if (heaviness(&side->neighbours[i]) < heaviness(lightest)) {
+        double weight = heaviness(&side->neighbours[i], worth);
+        if (weight < least) {
             lightest = &side->neighbours[i];
+            least = weight;
         }
     }
     return lightest;
 }
 
-static void side_add(struct side_record *side, uint64_t kept_max, uint64_t item, double next,
-                     double near) {
+static void side_add(struct side_record *side, uint64_t kept_max, uint64_t item, int distance,
+                     double fade, struct units unit) {
+    double next = distance == 0 ? unit.next : 0;
+    double near = fade * unit.near;
     side->next += next;
     side->near += near;
     for (uint64_t i = 0; i < side->count; i++) {
@@ -105,7 +120,7 @@ static void side_add(struct side_record *side, uint64_t kept_max, uint64_t item,
             return;
         }
     }
-    *side_place(side, kept_max) = (struct neighbour){item, next, near};
+    *side_place(side, kept_max, unit) = (struct neighbour){item, next, near};
 }
 
 /* `id` is absent where only the hash is known: then the record must be there already. */
@@ -137,10 +152,10 @@ static void side_push(struct pairs *pairs, const struct state_key *key, uint64_t
     state_enter(pairs->state, key->hash);
     struct side_record *side = side_at(pairs, key, time_ms);
     if (side) {
-        int64_t life_ms = pairs->half_life_ms;
-        double next = distance == 0 ? decay_factor(time_ms, side->base_ms, life_ms) : 0;
-        double near = fade * decay_factor(time_ms, side->base_ms, PAIRS_NEAR_LIVES * life_ms);
-        side_add(side, pairs->kept_max, neighbour, next, near);
+        struct units unit = {
+            decay_factor(time_ms, side->base_ms, pairs->half_life_ms),
+            decay_factor(time_ms, side->base_ms, PAIRS_NEAR_LIVES * pairs->half_life_ms)};
+        side_add(side, pairs->kept_max, neighbour, distance, fade, unit);
     }
     state_leave(pairs->state, key->hash);
 }

@@ -1,11 +1,11 @@
 /* pairs: which items follow which within a session. Keyed by item.
  *
- * When a person acts on b, each of the last PAIRS_BACK different items a of the session gets b among
- * its `out` neighbours, and b gets a among its `in` neighbours, with two weights:
- *   next  1 for the item just before, 0 for the others; half-life flow.pair_half_life
- *   near  PAIRS_FADE^distance (distance 0: the one just before); half-life PAIRS_NEAR_LIVES times that
- * The flow.neighbours heaviest (next + PAIRS_NEAR_WEIGHT near) of each side are kept: a new one takes
- * the place of the lightest and starts at nothing. The totals count what was evicted too. */
+ * When a person acts on b, each of the last PAIRS_BACK different items a of the session gets b
+ * among its `out` neighbours, and b gets a among its `in` neighbours, with two weights: next  1 for
+ * the item just before, 0 for the others; half-life flow.pair_half_life near  PAIRS_FADE^distance
+ * (distance 0: the one just before); half-life PAIRS_NEAR_LIVES times that The flow.neighbours
+ * heaviest (next + PAIRS_NEAR_WEIGHT near) of each side are kept: a new one takes the place of the
+ * lightest and starts at nothing. The totals count what was evicted too. */
 #ifndef FLOW_PAIRS_H
 #define FLOW_PAIRS_H
 
@@ -32,8 +32,8 @@ struct pairs_view {
     const struct pairs_neighbour *out, *in; /* in stored order */
 };
 
-leat_status pairs_open(const struct config *config, struct state_budget *budget,
-                       struct pairs **out, leat_error *err);
+leat_status pairs_open(const struct config *config, struct state_budget *budget, struct pairs **out,
+                       leat_error *err);
 void pairs_close(struct pairs *pairs);
 /* Flow's thread. `session`: the session's items before the row, newest first. */
 void pairs_push(struct pairs *pairs, const struct row *row, const uint64_t *session, int count);

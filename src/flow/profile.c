@@ -25,7 +25,8 @@ struct core_task {
 struct core_record {
     int64_t first_ms, last_ms;
     uint64_t session_hash;
-    uint64_t seen_added, seen_begin; /* items seen_begin..seen_added of the list are held */
+    uint64_t seen_added; /* items of the list in all; the newest flow.seen of them count */
+    uint64_t seen_begin; /* parts before this one are gone; a multiple of SEEN_PART */
     uint64_t hidden_added;
     int32_t session_count, recent_count;
     uint64_t session[PROFILE_SESSION];
@@ -79,7 +80,9 @@ void profile_close(struct profile *profile) {
     }
 }
 
-struct state *profile_state(struct profile *profile) { return profile->state; }
+struct state *profile_state(struct profile *profile) {
+    return profile->state;
+}
 
 static struct state_key person_key(struct slice user, uint64_t hash, uint32_t kind, uint64_t part) {
     return (struct state_key){hash, user, kind, part};
@@ -110,13 +113,34 @@ static struct core_record *core_at(struct profile *profile, const struct row *ro
 
 /* --- lists of seen and hidden items --- */
 
+/* The first item of the seen list that counts. */
+static uint64_t seen_first(const struct profile *profile, const struct core_record *core) {
+    uint64_t keep = (uint64_t)profile->config->flow.seen;
+    return core->seen_added > keep ? core->seen_added - keep : 0;
+}
+
+/* Items [*begin, end) of a list that stand in one part: NULL and 0 when there is none. Moves *begin
+ * to the next part. */
+static const uint64_t *list_part(struct profile *profile, struct state_key key, uint64_t *begin,
+                                 uint64_t end, uint64_t *count) {
+    key.part = *begin / SEEN_PART;
+    uint64_t part_end = (key.part + 1) * SEEN_PART;
+    uint64_t from = *begin % SEEN_PART;
+    uint64_t to = (end < part_end ? end : part_end) - key.part * SEEN_PART;
+    *begin = part_end;
+    uint32_t size;
+    const uint64_t *items = state_get(profile->state, &key, &size, NULL);
+    *count = items ? to - from : 0;
+    return items ? items + from : NULL;
+}
+
 static bool list_has(struct profile *profile, const struct row *row, uint32_t kind, uint64_t begin,
                      uint64_t end) {
-    for (uint64_t part = begin / SEEN_PART; part * SEEN_PART < end; part++) {
-        struct state_key key = row_key(row, kind, part);
-        uint32_t size;
-        const uint64_t *items = state_get(profile->state, &key, &size, NULL);
-        for (uint32_t i = 0; items && i < size / sizeof(*items); i++) {
+    while (begin < end) {
+        uint64_t count;
+        const uint64_t *items =
+            list_part(profile, row_key(row, kind, 0), &begin, end, &count);
+        for (uint64_t i = 0; i < count; i++) {
             if (items[i] == row->item_hash) {
                 return true;
             }
@@ -142,10 +166,9 @@ static bool list_add(struct profile *profile, const struct row *row, uint32_t ki
     return true;
 }
 
-/* Forgets whole parts that lie before the newest flow.seen items. */
+/* Forgets the parts that lie before the newest flow.seen items. */
 static void seen_trim(struct profile *profile, const struct row *row, struct core_record *core) {
-    uint64_t keep = (uint64_t)profile->config->flow.seen;
-    while (core->seen_added - core->seen_begin >= keep + SEEN_PART) {
+    while (seen_first(profile, core) - core->seen_begin >= SEEN_PART) {
         struct state_key key = row_key(row, PROFILE_SEEN_RECORD, core->seen_begin / SEEN_PART);
         state_remove(profile->state, &key);
         core->seen_begin += SEEN_PART;
@@ -154,8 +177,7 @@ static void seen_trim(struct profile *profile, const struct row *row, struct cor
 
 static void seen_add(struct profile *profile, const struct row *row) {
     struct core_record *core = core_at(profile, row);
-    if (!core ||
-        list_has(profile, row, PROFILE_SEEN_RECORD, core->seen_begin, core->seen_added) ||
+    if (!core || list_has(profile, row, PROFILE_SEEN_RECORD, core->seen_begin, core->seen_added) ||
         !list_add(profile, row, PROFILE_SEEN_RECORD, core->seen_added)) {
         return;
     }
@@ -250,12 +272,17 @@ static void core_push(struct profile *profile, const struct row *row) {
         return;
     }
     core_count(profile, core, row);
+    /* A showing ends a session too: it is what a person who comes back meets first, and after it the
+     * gap is not seen any more. */
+    if (session_ended(profile, core, row)) {
+        core->session_count = 0;
+        core->session_hash = 0;
+        memset(core->session, 0, sizeof(core->session));
+    }
+    if (row->session.data) {
+        core->session_hash = hash_slice(row->session);
+    }
     if (row->kind == ROW_ACTION) {
-        if (session_ended(profile, core, row)) {
-            core->session_count = 0;
-            memset(core->session, 0, sizeof(core->session));
-        }
-        core->session_hash = row->session.data ? hash_slice(row->session) : 0;
         if (row_is_liked(profile->config, row)) {
             session_push(core, row->item_hash);
         }
@@ -274,8 +301,7 @@ static struct profile_taste *taste_at(struct profile_taste *tastes, int32_t *cou
         if (tastes[i].value == value) {
             return &tastes[i];
         }
-        if (tastes[i].acted + tastes[i].shown <
-            tastes[lightest].acted + tastes[lightest].shown) {
+        if (tastes[i].acted + tastes[i].shown < tastes[lightest].acted + tastes[lightest].shown) {
             lightest = i;
         }
     }
@@ -291,19 +317,24 @@ static void tastes_fade(struct profile_taste *tastes, int count, float factor) {
     }
 }
 
-static void taste_count(struct profile_taste *taste, const struct config *config,
-                        const struct row *row) {
-    if (row->kind != ROW_ACTION || config->actions[row->action].fields.threshold > 0) {
-        taste->shown += 1.0f;
-    }
-    if (row->kind == ROW_ACTION && row_is_liked(config, row)) {
-        taste->acted += 1.0f;
-    }
+/* What a row adds to the counts of its item's values. */
+static struct profile_taste taste_amount(const struct config *config, const struct row *row) {
+    bool action = row->kind == ROW_ACTION;
+    bool chance = !action || config->actions[row->action].fields.threshold > 0;
+    bool liked = action && row_is_liked(config, row);
+    return (struct profile_taste){.acted = liked ? 1.0f : 0.0f, .shown = chance ? 1.0f : 0.0f};
+}
+
+static void taste_add(struct profile_taste *taste, struct profile_taste amount) {
+    taste->acted += amount.acted;
+    taste->shown += amount.shown;
 }
 
 static void taste_push(struct profile *profile, const struct row *row,
                        const struct profile_item *item) {
-    if (item->category_count == 0 && item->author == 0) {
+    struct profile_taste amount = taste_amount(profile->config, row);
+    bool nothing = amount.acted + amount.shown == 0; /* must not take the place of anything */
+    if (nothing || (item->category_count == 0 && item->author == 0)) {
         return;
     }
     struct state_key key = row_key(row, PROFILE_TASTE_RECORD, 0);
@@ -319,12 +350,11 @@ static void taste_push(struct profile *profile, const struct row *row,
         taste->time_ms = row->time_ms;
     }
     for (int i = 0; i < item->category_count; i++) {
-        taste_count(taste_at(taste->categories, &taste->category_count, item->categories[i]),
-                    profile->config, row);
+        taste_add(taste_at(taste->categories, &taste->category_count, item->categories[i]),
+                  amount);
     }
     if (item->author != 0) {
-        taste_count(taste_at(taste->authors, &taste->author_count, item->author), profile->config,
-                    row);
+        taste_add(taste_at(taste->authors, &taste->author_count, item->author), amount);
     }
 }
 
@@ -421,7 +451,7 @@ static void view_core(const struct profile *profile, const struct core_record *c
         out->lately_chances[t] = core->tasks[t].lately_chances;
         out->lately_positives[t] = core->tasks[t].lately_positives;
     }
-    out->seen_count = core->seen_added - core->seen_begin + core->hidden_added;
+    out->seen_count = core->seen_added - seen_first(profile, core) + core->hidden_added;
     out->first_ms = core->first_ms;
     out->last_ms = core->last_ms;
 }
@@ -503,14 +533,12 @@ bool seen_has(const struct seen_set *set, uint64_t item) {
     return false;
 }
 
-static void set_add_list(struct profile *profile, struct state_key key, uint64_t begin,
+static void set_add_list(struct profile *profile, const struct state_key *key, uint64_t begin,
                          uint64_t end, struct seen_set *set) {
-    for (uint64_t part = begin / SEEN_PART; part * SEEN_PART < end; part++) {
-        key.part = part;
-        uint32_t size;
-        const uint64_t *items = state_get(profile->state, &key, &size, NULL);
-        uint64_t held = end - part * SEEN_PART;
-        for (uint64_t i = 0; items && i < held && i < size / sizeof(*items); i++) {
+    while (begin < end) {
+        uint64_t count;
+        const uint64_t *items = list_part(profile, *key, &begin, end, &count);
+        for (uint64_t i = 0; i < count; i++) {
             set_add(set, items[i]);
         }
     }
@@ -527,8 +555,9 @@ leat_status profile_seen(struct profile *profile, struct slice user, struct aren
     state_enter(profile->state, key.hash);
     const struct core_record *core =
         user.data ? state_get(profile->state, &key, &size, NULL) : NULL;
-    uint64_t held = core ? core->seen_added - core->seen_begin + core->hidden_added : 0;
-    while (capacity < 2 * held + 2 * SEEN_PART) {
+    uint64_t first = core ? seen_first(profile, core) : 0;
+    uint64_t held = core ? core->seen_added - first + core->hidden_added : 0;
+    while (capacity < 2 * held) {
         capacity *= 2;
     }
     out->items = ARENA_NEW(arena, uint64_t, capacity);
@@ -537,9 +566,9 @@ leat_status profile_seen(struct profile *profile, struct slice user, struct aren
         status = error_memory(err, capacity * sizeof(uint64_t));
     } else if (core) {
         key.kind = PROFILE_SEEN_RECORD;
-        set_add_list(profile, key, core->seen_begin, core->seen_added, out);
+        set_add_list(profile, &key, first, core->seen_added, out);
         key.kind = PROFILE_HIDDEN_RECORD;
-        set_add_list(profile, key, 0, core->hidden_added, out);
+        set_add_list(profile, &key, 0, core->hidden_added, out);
     }
     state_leave(profile->state, key.hash);
     return status;

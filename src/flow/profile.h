@@ -1,10 +1,11 @@
 /* profile: what is known of a person. Keyed by user.
  *
- * - session: the newest PROFILE_SESSION items acted on in this session, newest first. A session ends
- *   when an event names another one, or after flow.session_gap of idleness where events name none.
+ * - session: the newest PROFILE_SESSION items acted on in this session, newest first. A session
+ * ends when an event names another one, or after flow.session_gap of idleness where events name
+ * none.
  * - recent: the newest PROFILE_RECENT actions of any session with their times.
- * - tastes: decayed counts (half-life flow.profile_half_life) by category and by author of items acted
- *   on with a positive weight; the PROFILE_TASTES largest of each are kept.
+ * - tastes: decayed counts (half-life flow.profile_half_life) by category and by author of items
+ * acted on with a positive weight; the PROFILE_TASTES largest of each are kept.
  * - per task: how often it could have happened, how often it did.
  * - context: the newest values of each context name, from any event of the person.
  * - seen: items that are not to be shown again, the newest flow.seen exactly; `forever` ones
@@ -19,12 +20,18 @@
 
 struct profile;
 
-enum { PROFILE_SESSION = 10, PROFILE_RECENT = 8, PROFILE_TASTES = 24, PROFILE_CONTEXT = 12, PROFILE_LATELY = 10 };
+enum {
+    PROFILE_SESSION = 10,
+    PROFILE_RECENT = 8,
+    PROFILE_TASTES = 24,
+    PROFILE_CONTEXT = 12,
+    PROFILE_LATELY = 10
+};
 
 struct profile_taste {
-    uint64_t value;  /* hash of the category or author */
-    float acted;     /* decayed count of positives, as of the view's time */
-    float shown;     /* decayed count of chances */
+    uint64_t value; /* hash of the category or author */
+    float acted;    /* decayed count of positives, as of the view's time */
+    float shown;    /* decayed count of chances */
 };
 
 struct profile_view {

@@ -12,8 +12,9 @@ static bool kind_decode(const struct config *config, struct slice kind, struct r
         const char *name;
         enum row_kind kind;
     } built_in[] = {
-        {KIND_IMPRESSION, ROW_IMPRESSION}, {KIND_ITEM, ROW_ITEM},     {KIND_ITEM_DELETE, ROW_ITEM_DELETE},
-        {KIND_USER, ROW_USER},             {KIND_FORGET, ROW_FORGET},
+        {KIND_IMPRESSION, ROW_IMPRESSION},   {KIND_ITEM, ROW_ITEM},
+        {KIND_ITEM_DELETE, ROW_ITEM_DELETE}, {KIND_USER, ROW_USER},
+        {KIND_FORGET, ROW_FORGET},
     };
     out->action = config_action_find(config, kind);
     if (out->action >= 0) {
@@ -29,7 +30,9 @@ static bool kind_decode(const struct config *config, struct slice kind, struct r
     return false;
 }
 
-static uint64_t hash_or_zero(struct slice text) { return text.data ? hash_slice(text) : 0; }
+static uint64_t hash_or_zero(struct slice text) {
+    return text.data ? hash_slice(text) : 0;
+}
 
 static int list_decode(const struct batch *batch, int column, int64_t index, int max,
                        struct slice *out) {

@@ -1,5 +1,5 @@
-/* One row of the log, decoded once and read by every operator. Everything is borrowed from the batch
- * for the time of the call. Hashes are hash_slice of the text, 0 where the text is absent. */
+/* One row of the log, decoded once and read by every operator. Everything is borrowed from the
+ * batch for the time of the call. Hashes are hash_slice of the text, 0 where the text is absent. */
 #ifndef FLOW_ROW_H
 #define FLOW_ROW_H
 
@@ -21,11 +21,11 @@ enum row_kind {
 
 struct row {
     enum row_kind kind;
-    int action;        /* ROW_ACTION: index in the configuration */
-    int surface;       /* index; 0 (the first one) where the row names none */
+    int action;  /* ROW_ACTION: index in the configuration */
+    int surface; /* index; 0 (the first one) where the row names none */
     uint64_t sequence;
-    int64_t now_ms;    /* append time of the row */
-    int64_t time_ms;   /* event time */
+    int64_t now_ms;  /* append time of the row */
+    int64_t time_ms; /* event time */
     struct slice user, item, id, request, session;
     uint64_t user_hash, item_hash, request_hash;
     bool has_value;

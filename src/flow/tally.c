@@ -49,15 +49,15 @@ int64_t tally_half_life(const struct tally *tally, int scale) {
     return scale == 0 ? tally->config->flow.trending_half_life : longer[scale];
 }
 
-leat_status tally_open(const struct config *config, struct state_budget *budget,
-                       struct tally **out, leat_error *err) {
+leat_status tally_open(const struct config *config, struct state_budget *budget, struct tally **out,
+                       leat_error *err) {
     struct tally *tally = memory_zalloc(sizeof(*tally));
     if (!tally) {
         return error_memory(err, sizeof(*tally));
     }
     tally->config = config;
-    tally->item_size = (uint32_t)(sizeof(struct item_tally) + 2 * sizeof(uint32_t) *
-                                                                  (size_t)config->action_count);
+    tally->item_size =
+        (uint32_t)(sizeof(struct item_tally) + 2 * sizeof(uint32_t) * (size_t)config->action_count);
     struct state_options options = {
         .name = "tally", .groups = (uint32_t)config->root.key_groups, .budget = budget};
     leat_status status = state_open(&options, &tally->state, err);
@@ -76,7 +76,9 @@ void tally_close(struct tally *tally) {
     }
 }
 
-struct state *tally_state(struct tally *tally) { return tally->state; }
+struct state *tally_state(struct tally *tally) {
+    return tally->state;
+}
 
 static uint64_t place_hash(int surface, uint64_t region) {
     return hash_mix((uint64_t)surface + 1, region);
@@ -241,8 +243,7 @@ static void top_push(struct tally *tally, const struct row *row, uint64_t region
 }
 
 void tally_push(struct tally *tally, const struct row *row, uint64_t region) {
-    if (!row->item.data ||
-        (row->kind != ROW_ACTION && !row_is_showing(tally->config, row))) {
+    if (!row->item.data || (row->kind != ROW_ACTION && !row_is_showing(tally->config, row))) {
         return;
     }
     state_enter(tally->state, row->item_hash);

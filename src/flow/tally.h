@@ -24,15 +24,15 @@ struct tally_view {
     uint64_t item;
     double acted[TALLY_SCALES]; /* as of the view's time */
     double shown[TALLY_SCALES];
-    double value;               /* decayed by a day */
-    double acted_here;          /* shortest scale, in the asked surface and region */
+    double value;      /* decayed by a day */
+    double acted_here; /* shortest scale, in the asked surface and region */
     uint32_t chances[CONFIG_ACTIONS_MAX], positives[CONFIG_ACTIONS_MAX];
     uint64_t total_acted, total_shown;
     int64_t first_ms;
 };
 
-leat_status tally_open(const struct config *config, struct state_budget *budget,
-                       struct tally **out, leat_error *err);
+leat_status tally_open(const struct config *config, struct state_budget *budget, struct tally **out,
+                       leat_error *err);
 void tally_close(struct tally *tally);
 void tally_push(struct tally *tally, const struct row *row, uint64_t region); /* flow's thread */
 struct state *tally_state(struct tally *tally);

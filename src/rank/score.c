@@ -36,8 +36,7 @@ static leat_status score_one(const struct rank_request *request,
     candidate->keys = (const uint64_t *)kept;
     candidate->dense = (const float *)(kept + key_bytes);
     scorer_score(scorer, keys, candidate->key_count, dense, candidate->scores);
-    candidate->value =
-        rank_value(flow_config(request->flow), candidate->scores, &candidate->tally);
+    candidate->value = rank_value(flow_config(request->flow), candidate->scores, &candidate->tally);
     return LEAT_OK;
 }
 

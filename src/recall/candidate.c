@@ -1,6 +1,5 @@
-#include "recall/channel.h"
-
 #include "base/hash.h"
+#include "recall/channel.h"
 
 const char *channel_name(enum channel channel) {
     static const char *const names[CHANNEL_COUNT] = {"similar", "trending", "fresh", "explore"};

@@ -26,7 +26,7 @@ struct recall_request {
     const struct pairs_view *pairs;     /* of the newest session items, newest first */
     int pairs_count;
     int64_t now_ms;
-    uint64_t chance;                    /* hash of (seed, request): the request's randomness */
+    uint64_t chance; /* hash of (seed, request): the request's randomness */
 };
 
 struct candidate {

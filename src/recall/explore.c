@@ -1,7 +1,6 @@
 /* explore: uniformly drawn items, by the request's own chance. */
-#include "recall/channel.h"
-
 #include "base/hash.h"
+#include "recall/channel.h"
 
 void recall_explore(const struct recall_request *request, int quota, struct candidate_set *set) {
     for (int i = 0; i < quota; i++) {

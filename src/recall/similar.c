@@ -24,7 +24,9 @@ static int by_weight(const void *left, const void *right) {
 static int collect(struct scored *out, const struct pairs_neighbour *neighbours, int count,
                    uint64_t because, double factor) {
     for (int i = 0; i < count; i++) {
-        out[i] = (struct scored){neighbours[i].item, because, ((double)neighbours[i].next + (double)neighbours[i].near) * factor};
+        out[i] =
+            (struct scored){neighbours[i].item, because,
+                            ((double)neighbours[i].next + (double)neighbours[i].near) * factor};
     }
     return count;
 }
