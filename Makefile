@@ -20,7 +20,8 @@ test: release asan tsan fuzz
 test-long: release asan tsan fuzz
 	@LEAT_TEST_LONG=1 tools/test
 
-# Starts the server on an empty folder, lets an audience use it (or replays DATA), kills it, restarts.
+# Starts the server on an empty folder, lets an audience use it (or replays DATA), kills it, and
+# starts it again.
 demo: release
 	@tools/demo
 
