@@ -12,12 +12,13 @@
 
 #include <inttypes.h>
 
-#define FEATURES "[item, region, device]"
+#define FEATURES                                                                                   \
+    "[item, last, second, region, device, referrer, item*last, item*region, item*referrer]"
 
 static const char built_in[] =
     "actions: {click: {window: 10m, weight: 1, filter: session}}\n"
     "surfaces: {for_you: {examples: clicks, show: 10,\n"
-    "  channels: {similar: 300, trending: 300, fresh: 50, explore: 0}}}\n"
+    "  channels: {similar: 200, trending: 150, fresh: 20, explore: 0}}}\n"
     "model: {features: " FEATURES "}\n";
 
 enum {
