@@ -15,7 +15,8 @@ enum { WINDOWS = 12, PAGE_ITEMS = 10 };
 
 /* As given; NULL: the default. */
 struct simulate_texts {
-    const char *server, *requests, *people, *items, *seed, *threads, *hours, *strict_after;
+    const char *server, *requests, *people, *items, *seed, *threads, *hours, *seconds,
+        *strict_after;
     bool json;
 };
 
@@ -126,7 +127,9 @@ static void print_table(const struct loop_options *options, const struct loop_re
         char when[32];
         text_from_time_ms(report->window_start_ms[i], when);
         when[16] = '\0';
-        print_row(when, &report->windows[i]);
+        if (report->windows[i].pages > 0) {
+            print_row(when, &report->windows[i]);
+        }
     }
     print_row("all", &report->total);
     const struct loop_progress *last = &report->last;
@@ -141,7 +144,13 @@ static void print_table(const struct loop_options *options, const struct loop_re
 }
 
 /* What a reader must know before trusting the figures. */
-static void print_notes(const struct loop_report *report) {
+static void print_notes(const struct loop_options *options, const struct loop_report *report) {
+    if (report->total.pages < options->requests) {
+        fprintf(stderr,
+                "leat simulate: STOPPED EARLY, %" PRId64 " s were up: %" PRId64 " of %" PRId64
+                " pages were asked for\n",
+                options->seconds_max, report->total.pages, options->requests);
+    }
     if (report->clamped > 0) {
         fprintf(stderr,
                 "leat simulate: the server moved the time of %.0f events; start it with "
@@ -185,6 +194,7 @@ static leat_status read_options(const struct simulate_texts *texts, struct loop_
                                  .strict_share = 0.05};
     TRY(options_integer("requests", texts->requests, 1, AUDIENCE_VISITS_MAX, &out->requests, err));
     TRY(options_integer("seed", texts->seed, 0, INT64_MAX, &seed, err));
+    TRY(options_integer("seconds", texts->seconds, 0, INT32_MAX, &out->seconds_max, err));
     TRY(options_integer("hours", texts->hours, 1, AUDIENCE_SPAN_MAX_MS / HOUR_MS, &hours, err));
     TRY(read_integer("people", texts->people, AUDIENCE_PEOPLE_MAX, &audience->people, err));
     TRY(read_integer("items", texts->items, AUDIENCE_ITEMS_MAX, &audience->items, err));
@@ -216,7 +226,8 @@ static leat_status simulate(const struct simulate_texts *texts, struct loop_repo
     } else {
         print_table(&options, report);
     }
-    print_notes(report);
+    fflush(stdout);
+    print_notes(&options, report);
     return LEAT_OK;
 }
 
@@ -231,6 +242,8 @@ int command_simulate(int argc, char **argv) {
          NULL},
         {"seed", 0, "S", "The same seed, the same audience (1).", &texts.seed, NULL},
         {"threads", 0, "T", "Client threads (2).", &texts.threads, NULL},
+        {"seconds", 0, "N", "Wall clock after which it stops early, and says so (0: never).",
+         &texts.seconds, NULL},
         {"strict-after", 0, "SHARE",
          "Of the pages with a click or a hide, asked again at once with after= (0.05).",
          &texts.strict_after, NULL},

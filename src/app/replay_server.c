@@ -15,7 +15,8 @@
 #include <inttypes.h>
 
 enum {
-    BATCH_CLICKS = 1000,
+    BATCH_CLICKS = 128, /* so that the server applies some while the next are written */
+    CATCH_UP_TRIES = 100,
     PATH_BYTES = 512,
     PAGE_ITEMS_ASKED_MAX = 200,
     DAYS_MAX = 32,
@@ -134,27 +135,42 @@ static leat_status rank_on_page(struct json_value answer, struct session_items s
     return LEAT_OK;
 }
 
-/* Tells all clicks before this one, and waits (in the server, at most 100 ms) until they count. */
+/* Tells all clicks before this one, and waits until they count: the server waits, at most 100 ms a
+ * request, on a page that is thrown away. */
+static leat_status catch_up(struct server_run *run, const struct globo_click *click,
+                            leat_error *err) {
+    TRY(post_clicks(run, err));
+    char path[PATH_BYTES];
+    int size = snprintf(path, sizeof(path),
+                        "/v1/feed?user=%u&surface=for_you&n=1&now=%" PRId64 "&preview=1&after=%s",
+                        click->user, click->time_ms, run->told_position);
+    INVARIANT(size < PATH_BYTES, "path of %d bytes", size);
+    bool reached = run->told == 0;
+    for (int i = 0; i < CATCH_UP_TRIES && !reached; i++) {
+        struct json_value answer;
+        struct json_value value;
+        TRY(client_get_json(run->client, path, &answer, err));
+        if (!json_find(answer, "reached", &value) || !json_to_bool(value, &reached)) {
+            return error_set(err, LEAT_CORRUPT, "answer of /v1/feed: it lacks \"reached\"");
+        }
+    }
+    run->behind += !reached;
+    return LEAT_OK;
+}
+
 static leat_status ask_page(struct server_run *run, const struct globo_click *click,
                             struct session_items session, int *rank, leat_error *err) {
-    TRY(post_clicks(run, err));
+    TRY(catch_up(run, click, err));
     int count = QUALITY_PAGE + session.count;
     char path[PATH_BYTES];
-    int size =
-        snprintf(path, sizeof(path), "/v1/feed?user=%u&surface=for_you&n=%d&now=%" PRId64 "%s%s",
-                 click->user, count < PAGE_ITEMS_ASKED_MAX ? count : PAGE_ITEMS_ASKED_MAX,
-                 click->time_ms, run->told > 0 ? "&after=" : "", run->told_position);
+    int size = snprintf(path, sizeof(path), "/v1/feed?user=%u&surface=for_you&n=%d&now=%" PRId64,
+                        click->user, count < PAGE_ITEMS_ASKED_MAX ? count : PAGE_ITEMS_ASKED_MAX,
+                        click->time_ms);
     INVARIANT(size < PATH_BYTES, "path of %d bytes", size);
     struct json_value answer;
-    struct json_value value;
     uint64_t begun_ns = clock_monotonic_ns();
     TRY(client_get_json(run->client, path, &answer, err));
     histogram_record(&run->page_ns, clock_monotonic_ns() - begun_ns);
-    bool reached = true;
-    if (json_find(answer, "reached", &value)) {
-        json_to_bool(value, &reached);
-    }
-    run->behind += !reached;
     return rank_on_page(answer, session, click->item, rank, err);
 }
 

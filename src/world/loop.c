@@ -136,6 +136,9 @@ static leat_status loop_play(struct loop *loop, leat_error *err) {
         if (options->progress) {
             options->progress(options->progress_context, &progress);
         }
+        if (options->seconds_max > 0 && progress.seconds >= (double)options->seconds_max) {
+            pace_stop(&loop->stage.pace);
+        }
     }
     for (int i = 0; i < options->threads; i++) {
         leat_status played = player_join(loop->players[i], status < 0 ? NULL : err);

@@ -29,6 +29,7 @@ struct loop_options {
     int threads;
     int page_items;
     int windows;
+    int64_t seconds_max; /* of wall clock: then all stop where they are; 0: no bound */
     double strict_share; /* of pages with a click or a hide: asked again at once, with after= */
     void (*progress)(void *context,
                      const struct loop_progress *progress); /* every second; or NULL */

@@ -285,7 +285,7 @@ static leat_status play(struct player *player, leat_error *err) {
             continue;
         }
         if (!pace_step(&stage->pace, player->number, visit->time_ms)) {
-            return LEAT_OK; /* another one failed, and says why */
+            break; /* time is up, or another one failed and says why */
         }
         TRY(play_visit(player, visit, err));
     }
