@@ -138,8 +138,7 @@ static bool list_has(struct profile *profile, const struct row *row, uint32_t ki
                      uint64_t end) {
     while (begin < end) {
         uint64_t count;
-        const uint64_t *items =
-            list_part(profile, row_key(row, kind, 0), &begin, end, &count);
+        const uint64_t *items = list_part(profile, row_key(row, kind, 0), &begin, end, &count);
         for (uint64_t i = 0; i < count; i++) {
             if (items[i] == row->item_hash) {
                 return true;
@@ -177,7 +176,8 @@ static void seen_trim(struct profile *profile, const struct row *row, struct cor
 
 static void seen_add(struct profile *profile, const struct row *row) {
     struct core_record *core = core_at(profile, row);
-    if (!core || list_has(profile, row, PROFILE_SEEN_RECORD, core->seen_begin, core->seen_added) ||
+    if (!core ||
+        list_has(profile, row, PROFILE_SEEN_RECORD, seen_first(profile, core), core->seen_added) ||
         !list_add(profile, row, PROFILE_SEEN_RECORD, core->seen_added)) {
         return;
     }
@@ -272,8 +272,8 @@ static void core_push(struct profile *profile, const struct row *row) {
         return;
     }
     core_count(profile, core, row);
-    /* A showing ends a session too: it is what a person who comes back meets first, and after it the
-     * gap is not seen any more. */
+    /* A showing ends a session too: it is what a person who comes back meets first, and after it
+     * the gap is not seen any more. */
     if (session_ended(profile, core, row)) {
         core->session_count = 0;
         core->session_hash = 0;
@@ -350,8 +350,7 @@ static void taste_push(struct profile *profile, const struct row *row,
         taste->time_ms = row->time_ms;
     }
     for (int i = 0; i < item->category_count; i++) {
-        taste_add(taste_at(taste->categories, &taste->category_count, item->categories[i]),
-                  amount);
+        taste_add(taste_at(taste->categories, &taste->category_count, item->categories[i]), amount);
     }
     if (item->author != 0) {
         taste_add(taste_at(taste->authors, &taste->author_count, item->author), amount);
