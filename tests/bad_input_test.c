@@ -320,6 +320,7 @@ static void bad_questions_are_answered_in_words(void **state) {
         {"/v1/feed?user=u&after=x", 400, "after: "},
         {"/v1/feed?user=u&after=0:-1", 400, "after: "},
         {"/v1/feed?user=u&after=0:99999999999999999999", 400, "after: "},
+        {"/v1/feed?user=u&after=7:5", 400, "after: '7:5' is a position of another log"},
         {"/v1/feed?user=u&preview=2", 400, "preview: '2' is not 0, 1, false or true"},
         {"/v1/feed?user=u&now=-1", 400, "now: '-1' is not a whole number from 0"},
         {"/v1/feed?user=u&now=1e999", 400, "now: '1e999' is not a whole number"},

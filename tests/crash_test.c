@@ -14,7 +14,8 @@ enum {
     LIVES = 25,
     LIFE_MS_MIN = 100, /* of load, before the kill */
     LIFE_MS_MAX = 900,
-    START_MS_MAX = 40, /* some are killed while they start, too */
+    START_MS_MAX = 40, /* some are killed while they start, too, */
+    FIRST_STARTS = 8,  /* and those that find no folder often */
     POSTERS = 3,
     WRITERS = POSTERS + 1, /* and the viewer, who asks for pages and posts what came of them */
     BATCH_MAX = 50,
@@ -223,7 +224,8 @@ static void writers_join(void) {
 }
 
 static void live_and_die(void) {
-    if (rng_below(&dice, 4) == 0) {
+    int killed_starts = atomic_load(&life) == 1 ? FIRST_STARTS : rng_below(&dice, 4) == 0;
+    for (int i = 0; i < killed_starts; i++) {
         real_server_launch(&server);
         pause_ms((int64_t)rng_below(&dice, START_MS_MAX));
         real_server_kill(&server);

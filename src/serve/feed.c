@@ -46,8 +46,14 @@ static leat_status read_after(struct engine *engine, struct slice value,
     if (status < 0) {
         return error_in(err, status, "after");
     }
+    uint32_t log_id = engine_log_id(engine);
+    struct position farthest = position_of(log_id, UINT64_MAX);
+    if (!position_reached(&farthest, &position)) { /* never, however long it is waited for */
+        return error_set(err, LEAT_INVALID, "after: '%.*s' is a position of another log",
+                         (int)(value.size < 64 ? value.size : 64), value.data);
+    }
     request->has_after = true;
-    request->after = position_sequence(&position, engine_log_id(engine));
+    request->after = position_sequence(&position, log_id);
     return LEAT_OK;
 }
 
