@@ -105,17 +105,18 @@ static bool showing_is(struct showing *showing, const struct row *row) {
            (!row->request.data || slice_equal(request, row->request));
 }
 
+/* Part of the person's newest showing of the row's item; where that is forgotten already, of the
+ * one without a request, which may live longer. */
+static uint64_t newest_part(struct join *join, const struct row *row) {
+    struct state_key key = {row->user_hash, row->user, JOIN_NEWEST, row->item_hash};
+    uint32_t size;
+    const struct newest *newest = state_get(join->state, &key, &size, NULL);
+    return newest ? newest->part : showing_part(row);
+}
+
 static struct showing *showing_find(struct join *join, const struct row *row, uint64_t *part) {
     uint32_t size;
-    *part = showing_part(row);
-    if (!row->request.data) {
-        struct state_key key = {row->user_hash, row->user, JOIN_NEWEST, row->item_hash};
-        const struct newest *newest = state_get(join->state, &key, &size, NULL);
-        if (!newest) {
-            return NULL;
-        }
-        *part = newest->part;
-    }
+    *part = row->request.data ? showing_part(row) : newest_part(join, row);
     struct state_key key = showing_key(row, *part);
     struct showing *showing = state_edit(join->state, &key, &size);
     return showing && showing_is(showing, row) ? showing : NULL;
@@ -139,6 +140,10 @@ static struct showing *showing_make(struct join *join, const struct row *row, co
     if (state_put(join->state, &key, size, &record, NULL) < 0) {
         return NULL;
     }
+    if (state_set_due(join->state, &key, row->time_ms + join->longest_ms) < 0) {
+        state_remove(join->state, &key); /* it would never be forgotten */
+        return NULL;
+    }
     memset(record, 0, size);
     struct showing *showing = record;
     showing->served_ms = row->time_ms;
@@ -154,7 +159,6 @@ static struct showing *showing_make(struct join *join, const struct row *row, co
         memcpy(texts, row->request.data, row->request.size);
     }
     memcpy(texts + row->request.size, row->item.data, row->item.size);
-    state_set_due(join->state, &key, row->time_ms + join->longest_ms);
     newest_set(join, row, part);
     return state_edit(join->state, &key, &size);
 }
