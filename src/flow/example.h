@@ -7,7 +7,7 @@
 
 enum {
     EXAMPLE_KEYS_MAX = 48,  /* ids of one example */
-    EXAMPLE_DENSE_MAX = 32, /* dense features of one example */
+    EXAMPLE_DENSE_MAX = 48, /* dense features of one example */
     EXAMPLE_TASKS_MAX = 16, /* one bit a task */
 };
 

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 
+#include <assert.h>
 #include <math.h>
 
 /* --- the plan --- */
@@ -85,6 +86,9 @@ void features_destroy(struct features *features) {
     memory_free(features);
 }
 
+static_assert(DENSE_FIXED + TASK_DENSE * FEATURE_TASKS <= EXAMPLE_DENSE_MAX,
+              "an example has room for all dense features");
+
 int features_dense_count(const struct features *features) {
     return DENSE_FIXED + TASK_DENSE * features->tasks;
 }
@@ -107,11 +111,13 @@ void features_dense_start(const struct features *features, int task, float *out)
 #define PRIOR_RATE    0.05
 #define PRIOR_CHANCES 20.0
 
+/* Both the rate and what it leaves to 1 are kept, so that log-odds stay finite where the one is
+ * lost beside the other. */
 struct prior {
     bool known;
-    double rate, log_odds;
-    double
-        strength; /* pseudo-count: one standard deviation on the log-odds scale, 1 / (p (1 - p)) */
+    double rate, miss;
+    double log_odds;
+    double strength; /* pseudo-count: one standard deviation on the log-odds scale, 1 / (p (1-p)) */
 };
 
 /* What the session's pairs say of one item. */
@@ -211,11 +217,16 @@ static leat_status sums_build(struct feature_request *request, struct arena *are
 /* Click logs have no chances, only positives: then no rate can be known. */
 static struct prior prior_of(double positives, double chances) {
     if (chances < positives) {
-        return (struct prior){.known = false, .rate = 0.5, .strength = 4.0};
+        return (struct prior){.known = false};
     }
-    double rate = (positives + PRIOR_RATE * PRIOR_CHANCES) / (chances + PRIOR_CHANCES);
-    double strength = fmin(1.0 / (rate * (1.0 - rate)), 1000.0);
-    return (struct prior){true, rate, log(rate / (1.0 - rate)), strength};
+    double misses = chances - positives;
+    struct prior prior = {
+        .known = true,
+        .rate = (positives + PRIOR_RATE * PRIOR_CHANCES) / (chances + PRIOR_CHANCES),
+        .miss = (misses + (1.0 - PRIOR_RATE) * PRIOR_CHANCES) / (chances + PRIOR_CHANCES)};
+    prior.log_odds = log(prior.rate) - log(prior.miss);
+    prior.strength = fmin(1.0 / (prior.rate * prior.miss), 1000.0);
+    return prior;
 }
 
 static void priors_build(struct feature_request *request) {
@@ -331,9 +342,10 @@ static float smoothed(double positives, double chances, const struct prior *prio
     if (!prior->known) {
         return 0.0f;
     }
-    chances = chances > positives ? chances : positives;
-    double p = (positives + prior->strength * prior->rate) / (chances + prior->strength);
-    return (float)(log(p / (1.0 - p)) - prior->log_odds);
+    double misses = fmax(chances - positives, 0.0);
+    double odds_of = positives + prior->strength * prior->rate;
+    double odds_against = misses + prior->strength * prior->miss;
+    return (float)(log(odds_of) - log(odds_against) - prior->log_odds);
 }
 
 static void dense_next(const struct feature_request *request, const struct catalog_view *item,
@@ -342,7 +354,9 @@ static void dense_next(const struct feature_request *request, const struct catal
     const struct pair_sum *sum = sum_at(request, item->hash);
     double popular[TALLY_SCALES];
     for (int s = 0; s < TALLY_SCALES; s++) {
-        popular[s] = background->volume[s] > 0 ? tally->acted[s] / background->volume[s] : 0;
+        /* An item's acts come from all surfaces, so they may be more than all of this one. */
+        double volume = fmax(background->volume[s], tally->acted[s]);
+        popular[s] = background->volume[s] > 0 ? tally->acted[s] / volume : 0;
         dense[DENSE_MINUTES + s] = share_log(popular[s]);
     }
     dense[DENSE_NEXT] = (float)log(next_prior(sum, popular));
