@@ -211,10 +211,11 @@ static leat_status engine_settle(struct engine *engine, leat_error *err) {
             }
         }
     }
-    if (engine->options.without_checkpoints || engine->applied == engine->checkpoint_sequence) {
-        return LEAT_OK;
-    }
-    return engine_checkpoint(engine, err);
+    mutex_lock(&engine->mutex); /* one may just be written */
+    bool written = engine->applied == engine->checkpoint_sequence;
+    mutex_unlock(&engine->mutex);
+    return engine->options.without_checkpoints || written ? LEAT_OK
+                                                          : engine_checkpoint(engine, err);
 }
 
 leat_status engine_close(struct engine *engine, leat_error *err) {
