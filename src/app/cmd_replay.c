@@ -1,5 +1,6 @@
 /* `leat replay`: a data set through an engine in this process, and what its pages were worth. */
 #include "app/replay.h"
+#include "app/replay_server.h"
 #include "base/text.h"
 
 #include <string.h>
@@ -8,6 +9,8 @@ struct replay_arguments {
     const char *format;
     const char *sample;
     const char *evaluate;
+    const char *server;
+    const char *seconds;
     struct replay_options options;
 };
 
@@ -65,6 +68,24 @@ static leat_status read_arguments(struct replay_arguments *arguments, int *forma
     return LEAT_OK;
 }
 
+static leat_status run_format(const struct replay_arguments *arguments, int format,
+                              leat_error *err) {
+    const struct replay_options *options = &arguments->options;
+    struct replay_server_options through = {.folder = options->folder,
+                                            .server = arguments->server,
+                                            .sample = options->sample,
+                                            .strict = options->strict,
+                                            .json = options->json};
+    if (!arguments->server) {
+        return formats[format].run(options, err);
+    }
+    if (formats[format].run != replay_globo) {
+        return error_set(err, LEAT_UNSUPPORTED, "--server: only the format globo goes through one");
+    }
+    TRY(options_integer("seconds", arguments->seconds, 0, INT32_MAX, &through.seconds_max, err));
+    return replay_through_server(&through, err);
+}
+
 int command_replay(int argc, char **argv) {
     struct replay_arguments arguments = {0};
     struct replay_options *options = &arguments.options;
@@ -72,9 +93,13 @@ int command_replay(int argc, char **argv) {
         {"format", 0, "NAME", "globo or movielens.", &arguments.format, NULL},
         {"sample", 0, "S", "Share of the pages that are asked for, 0 to 1 (globo; default 1).",
          &arguments.sample, NULL},
-        {"evaluate", 0, "FROM..TO", "Times between which is measured (globo; default: last 48 h).",
+        {"evaluate", 0, "FROM..TO",
+         "Times between which is measured (globo; default: about the last 48 h).",
          &arguments.evaluate, NULL},
         {"out", 0, "FILE", "Writes every page as a line of JSON (globo).", &options->out, NULL},
+        {"server", 0, "URL", "Through a running server instead (globo).", &arguments.server, NULL},
+        {"seconds", 0, "N", "With --server: stops early after so long (0: never).",
+         &arguments.seconds, NULL},
         {"strict", 0, NULL, "Stops at the first malformed row.", NULL, &options->strict},
         {"json", 0, NULL, "Results as lines of JSON.", NULL, &options->json},
         {"config", 'c', "FILE", "Configuration, instead of the built-in one of the format.",
@@ -100,5 +125,5 @@ int command_replay(int argc, char **argv) {
         command_fail(argv[0], &err);
         return COMMAND_MISUSED;
     }
-    return formats[format].run(options, &err) < 0 ? command_fail(argv[0], &err) : COMMAND_FINE;
+    return run_format(&arguments, format, &err) < 0 ? command_fail(argv[0], &err) : COMMAND_FINE;
 }

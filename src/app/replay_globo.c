@@ -19,14 +19,17 @@ static const char built_in[] =
     "actions: {click: {window: 10m, weight: 1, filter: session}}\n"
     "surfaces: {for_you: {examples: clicks, show: 10,\n"
     "  channels: {similar: 200, trending: 150, fresh: 20, explore: 0}}}\n"
-    "model: {features: " FEATURES "}\n";
+    "model: {rate: 0.1, rate_dense: 0.1, features: " FEATURES "}\n";
 
 enum {
     ARENA_BLOCK_BYTES = 1 << 20,
     ARENA_BYTES_MAX = 1 << 28,
     TEXT_MAX = 24, /* of an id or a quoted context value */
 };
-#define WINDOW_MS (INT64_C(48) * 3600000) /* where --evaluate names none: the last ones */
+/* Where --evaluate names none: the last two days, but for the stragglers. A set that was cut by the
+ * start of its sessions ends in a few clicks that came days later. */
+#define WINDOW_MS (INT64_C(48) * 3600000)
+enum { STRAGGLERS = 1000 }; /* one click in so many */
 
 struct globo_run {
     const struct replay_options *options;
@@ -312,7 +315,7 @@ static leat_status read_clicks(struct globo_run *run, leat_error *err) {
     run->from_ms = run->options->from_ms;
     run->to_ms = run->options->to_ms;
     if (!run->options->has_window) {
-        run->to_ms = run->clicks.clicks[count - 1].time_ms + 1;
+        run->to_ms = run->clicks.clicks[count - 1 - count / STRAGGLERS].time_ms + 1;
         run->from_ms = run->to_ms - WINDOW_MS;
     }
     return globo_link_sessions(&run->clicks, run->previous, run->position, err);

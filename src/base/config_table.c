@@ -5,7 +5,7 @@
 
 const char config_built_in[] = "actions:\n"
                                "  click: {window: 10m, weight: 1}\n"
-                               "  hide: {window: 1d, weight: -40, filter: forever}\n"
+                               "  hide: {window: 10m, weight: -10, filter: forever}\n"
                                "surfaces:\n"
                                "  for_you: {}\n";
 

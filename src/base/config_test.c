@@ -34,8 +34,8 @@ static void built_in_actions_and_surfaces_stand_in(void **state) {
     assert_float_equal(config->actions[0].fields.weight, 1, 0);
     assert_int_equal(config->actions[0].fields.filter, 0);
     assert_string_equal(config->actions[1].name, "hide");
-    assert_int_equal(config->actions[1].fields.window, 86400000);
-    assert_float_equal(config->actions[1].fields.weight, -40, 0);
+    assert_int_equal(config->actions[1].fields.window, 600000);
+    assert_float_equal(config->actions[1].fields.weight, -10, 0);
     assert_int_equal(config->actions[1].fields.filter, 1);
     assert_int_equal(config->surface_count, 1);
     assert_string_equal(config->surfaces[0].name, "for_you");

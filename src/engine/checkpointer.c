@@ -1,7 +1,38 @@
+#include "base/hash.h"
 #include "engine/engine_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+
+/* --- the shape --- */
+
+/* A hash of what state and weights depend on besides the log: another shape needs another state, so
+ * a checkpoint of it is not used. Quotas, page sizes and how much an action is worth are not in it;
+ * the sign of that is. */
+static uint64_t shape_of(const struct config *config) {
+    uint64_t shape = hash_mix(hash_bytes(&config->flow, sizeof(config->flow)),
+                              hash_bytes(&config->model, sizeof(config->model)));
+    shape = hash_mix(shape, (uint64_t)config->root.seed);
+    for (int a = 0; a < config->action_count; a++) {
+        const struct config_action_fields *action = &config->actions[a].fields;
+        const uint64_t words[] = {hash_slice(slice_of(config->actions[a].name)),
+                                  (uint64_t)action->window,
+                                  action->weight > 0,
+                                  action->weight < 0,
+                                  (uint64_t)action->filter,
+                                  hash_bytes(&action->threshold, sizeof(action->threshold))};
+        shape = hash_mix(shape, hash_bytes(words, sizeof(words)));
+    }
+    for (int s = 0; s < config->surface_count; s++) {
+        shape = hash_mix(shape, hash_slice(slice_of(config->surfaces[s].name)));
+        shape = hash_mix(shape, (uint64_t)config->surfaces[s].fields.examples);
+    }
+    return shape;
+}
+
+static void shape_text(const struct config *config, char out[17]) {
+    snprintf(out, 17, "%016" PRIx64, shape_of(config));
+}
 
 /* --- freezing --- */
 
@@ -107,7 +138,10 @@ static leat_status job_write(struct engine *engine, leat_error *err) {
         checkpoint_abandon(writer);
         return status;
     }
+    char shape[17];
+    shape_text(engine->config, shape);
     checkpoint_note(writer, "kernel", model_kernel());
+    checkpoint_note(writer, "shape", shape);
     TRY(checkpoint_commit(writer, err));
     return checkpoint_clean(engine->disk, engine->checkpoint_folder,
                             (int)engine->config->checkpoint.keep, err);
@@ -215,8 +249,16 @@ leat_status checkpointer_restore(struct engine *engine, uint64_t *sequence, leat
         return status;
     }
     const struct checkpoint_identity *identity = checkpoint_about(checkpoint);
-    if (identity->log_id != log_id(engine->log) ||
-        identity->key_groups != (uint32_t)engine->config->root.key_groups) {
+    char shape[17];
+    shape_text(engine->config, shape);
+    const char *noted = checkpoint_get_note(checkpoint, "shape");
+    if (!noted || strcmp(noted, shape) != 0) {
+        status = error_set(err, LEAT_CONFLICT,
+                           "checkpoint %" PRIu64 " was made with other actions, surfaces, flow or "
+                           "model settings",
+                           identity->sequence);
+    } else if (identity->log_id != log_id(engine->log) ||
+               identity->key_groups != (uint32_t)engine->config->root.key_groups) {
         status = error_set(err, LEAT_CONFLICT, "checkpoint %" PRIu64 " is of another data folder",
                            identity->sequence);
     } else if (identity->sequence > log_end(engine->log)) {

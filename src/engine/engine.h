@@ -41,7 +41,8 @@ leat_status engine_open(const struct engine_options *options, struct engine **ou
                         struct engine_report *report, leat_error *err);
 /* Commits what waits, writes a last checkpoint (unless without_checkpoints), closes. */
 leat_status engine_close(struct engine *engine, leat_error *err);
-/* Lets go of everything without a last commit or checkpoint, as a crash would. Tests. */
+/* Lets go of everything without a last checkpoint; what waits for the log is still committed where
+ * the disk takes it. Tests, with a disk that is cut or not. */
 void engine_abandon(struct engine *engine);
 bool engine_ready(const struct engine *engine); /* caught up with the log's end of opening time */
 /* NULL while all is well; else words of what stopped flow, the trainer or the log. */

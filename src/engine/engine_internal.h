@@ -37,9 +37,10 @@ struct engine {
     struct model *model;
     struct trainer *trainer;
 
-    _Atomic uint64_t applied; /* flow has run every row before it */
-    uint64_t opening_end;     /* of the log when it was opened: where readiness is reached */
-    uint64_t nonce;           /* makes request ids of this process its own */
+    _Atomic uint64_t applied;     /* flow has run every row before it */
+    uint64_t opening_end;         /* of the log when it was opened: where readiness is reached */
+    uint64_t refused, collisions; /* of flow, as counted in the metrics */
+    uint64_t nonce;               /* makes request ids of this process its own */
     _Atomic uint64_t requests;
 
     struct mutex served_mutex; /* guards served_builder and what follows in the log */

@@ -74,12 +74,22 @@ static bool checkpoint_due(struct engine *engine) {
 
 static bool runner_stopping(struct engine *engine) {
     mutex_lock(&engine->mutex);
-    bool stopping = engine->stopping;
+    bool stopping = engine->stopping || engine->failed;
     mutex_unlock(&engine->mutex);
     return stopping;
 }
 
+static void refusals_count(struct engine *engine) {
+    uint64_t refused = flow_refused(engine->flow);
+    uint64_t collisions = flow_collisions(engine->flow);
+    metrics_add(engine->metrics, METRIC_state_refused_total, refused - engine->refused);
+    metrics_add(engine->metrics, METRIC_key_collisions_total, collisions - engine->collisions);
+    engine->refused = refused;
+    engine->collisions = collisions;
+}
+
 static void gauges_set(struct engine *engine) {
+    refusals_count(engine);
     metrics_set(engine->metrics, METRIC_position_end, (double)log_end(engine->log));
     metrics_set(engine->metrics, METRIC_position_applied, (double)engine->applied);
     metrics_set(engine->metrics, METRIC_position_learnt, (double)trainer_learnt(engine->trainer));
@@ -93,9 +103,8 @@ void *runner_run(void *context) {
     leat_error err = {0};
     while (!runner_stopping(engine)) {
         leat_status status = runner_step(engine, UINT64_MAX, &err);
-        if (status >= 0 && checkpoint_due(engine)) {
-            leat_status frozen = checkpointer_freeze(engine, &err);
-            status = frozen < 0 ? frozen : status;
+        if (status >= 0 && checkpoint_due(engine) && checkpointer_freeze(engine, &err) < 0) {
+            fprintf(stderr, "leat: no checkpoint now, the next one is tried: %s\n", err.message);
         }
         if (status < 0) {
             engine_fail(engine, "the operators stopped", &err);

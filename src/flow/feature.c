@@ -98,11 +98,11 @@ void features_dense_start(const struct features *features, int task, float *out)
     if (task < features->tasks) {
         out[DENSE_FIXED + TASK_DENSE * task + TASK_PRIOR] = 1.0f;
     }
+    bool clicks = true;
     for (int s = 0; s < features->config->surface_count; s++) {
-        if (features->config->surfaces[s].fields.examples == ROW_EXAMPLES_CLICKS) {
-            out[DENSE_NEXT] = 1.0f;
-        }
+        clicks = clicks && features->config->surfaces[s].fields.examples == ROW_EXAMPLES_CLICKS;
     }
+    out[DENSE_NEXT] = clicks ? 1.0f : 0.0f;
 }
 
 /* --- a request --- */

@@ -30,7 +30,6 @@ enum { FLOW_ARENA_BLOCK = 256 << 10, FLOW_ARENA_MAX = 16 << 20 };
 
 static void flow_emit(void *context, const struct example *example) {
     struct flow *flow = context;
-    metrics_add(flow->options.metrics, METRIC_examples_total, 1);
     flow->options.emit(flow->options.context, example);
 }
 
@@ -258,6 +257,14 @@ uint64_t flow_bytes(const struct flow *flow) {
         bytes += state_bytes(flow_state(flow, i));
     }
     return bytes;
+}
+
+uint64_t flow_refused(const struct flow *flow) {
+    return atomic_load_explicit(&flow->budget.refused, memory_order_relaxed);
+}
+
+uint64_t flow_collisions(const struct flow *flow) {
+    return atomic_load_explicit(&flow->budget.collisions, memory_order_relaxed);
 }
 
 leat_status flow_restored(struct flow *flow, leat_error *err) {

@@ -4,10 +4,12 @@
  *          background                            |
  *                                                +-> examples (in rising order of sequence)
  *
- * Time moves first: before a row is applied, everything due at its append time has fired. Each
- * operator's state depends only on the order of rows within a key group; examples are made at their
- * row, from the state as it stood before the row was counted. No result depends on how rows are cut
- * into batches.
+ * Time moves first: before a row is applied, everything due at its append time has fired. The keyed
+ * records of dedup, profile, pairs, join and of tally's items depend only on the order of rows
+ * within their key group. What is kept for a whole surface (the background, tally's top lists) or
+ * for the whole catalogue (its lists) has one key, so its group sees every row of that surface.
+ * Examples are made at their row, from the state as it stood before the row was counted. No result
+ * depends on how rows are cut into batches.
  *
  * One thread applies. The views (profile_read and the like) may be read by any thread. */
 #ifndef FLOW_FLOW_H
@@ -46,6 +48,10 @@ void flow_apply(struct flow *flow, const struct batch *batch, uint64_t first_seq
 int64_t flow_now(const struct flow *flow);
 void flow_set_now(struct flow *flow, int64_t now_ms); /* after a restore */
 uint64_t flow_bytes(const struct flow *flow);         /* of all state */
+/* Records refused since the start: beyond the budget, and because of a hash collision. Any thread.
+ */
+uint64_t flow_refused(const struct flow *flow);
+uint64_t flow_collisions(const struct flow *flow);
 
 /* The operators' states in a fixed order, for checkpoints and digests. */
 struct state *flow_state(const struct flow *flow, int index); /* 0..FLOW_STATES */

@@ -21,7 +21,7 @@
 struct profile;
 
 enum {
-    PROFILE_SESSION = 10,
+    PROFILE_SESSION = 32,
     PROFILE_RECENT = 8,
     PROFILE_TASTES = 24,
     PROFILE_CONTEXT = 12,

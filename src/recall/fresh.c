@@ -1,4 +1,4 @@
-/* fresh: the newest items that were shown least: each new item gets its first showings. */
+/* fresh: the newest items that were hardly shown yet: each new item gets its first showings. */
 #include "recall/channel.h"
 
 /* An item is fresh until it was shown this often: enough to see a click rate of a few per cent. */

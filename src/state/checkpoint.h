@@ -3,9 +3,10 @@
  *   <folder>/<20 digits of the sequence>/MANIFEST        written last: write, sync, rename, sync
  *   <folder>/<20 digits of the sequence>/<part>          blocks, each with version and checksum
  *
- * A folder without a valid manifest is not a checkpoint: it is removed at the next start. The
- * manifest is text: version, position, log id, key groups, a line `part <name> <bytes> <xxh3>`
- * each, free `note <key> <value>` lines (kernel names, model version ...), and its own checksum. */
+ * A folder without a valid manifest is not a checkpoint: it is removed after the next one is
+ * written. The manifest is text: version, position, log id, key groups, a line
+ * `part <name> <bytes> <xxh3>` each, free `note <key> <value>` lines (kernel name, shape of the
+ * configuration ...), and its own checksum. */
 #ifndef STATE_CHECKPOINT_H
 #define STATE_CHECKPOINT_H
 

@@ -209,8 +209,8 @@ static leat_status slot_resize(struct state *state, struct state_group *group, s
     return LEAT_OK;
 }
 
-leat_status state_put(struct state *state, const struct state_key *key, uint32_t size, void **out,
-                      leat_error *err) {
+static leat_status record_put(struct state *state, const struct state_key *key, uint32_t size,
+                              void **out, leat_error *err) {
     *out = NULL;
     TRY(key_check(state, key, size, err));
     struct state_group *group = group_entered(state, key->hash);
@@ -235,6 +235,18 @@ leat_status state_put(struct state *state, const struct state_key *key, uint32_t
     }
     *out = slot_data(slot);
     return LEAT_OK;
+}
+
+leat_status state_put(struct state *state, const struct state_key *key, uint32_t size, void **out,
+                      leat_error *err) {
+    leat_status status = record_put(state, key, size, out, err);
+    struct state_budget *budget = state->account.budget;
+    if (status < 0 && budget) {
+        bool collision = status == LEAT_CONFLICT;
+        atomic_fetch_add_explicit(collision ? &budget->collisions : &budget->refused, 1,
+                                  memory_order_relaxed);
+    }
+    return status;
 }
 
 bool state_remove(struct state *state, const struct state_key *key) {
