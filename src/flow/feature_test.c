@@ -391,11 +391,12 @@ static void test_finite(void **context) {
 
 static void test_start(void **context) {
     (void)context;
-    static const char *const surfaces[] = {"surfaces:\n  a: {examples: impressions}\n",
-                                           "surfaces:\n  a: {}\n  b: {examples: clicks}\n"};
-    for (int clicks = 0; clicks < 2; clicks++) {
+    static const char *const surfaces[] = {"surfaces:\n  a: {examples: clicks}\n",
+                                           "surfaces:\n  a: {}\n  b: {examples: clicks}\n",
+                                           "surfaces:\n  a: {examples: impressions}\n"};
+    for (int mix = 0; mix < 3; mix++) {
         char text[1024];
-        snprintf(text, sizeof(text), "%s%s", FIXTURE_ACTIONS, surfaces[clicks]);
+        snprintf(text, sizeof(text), "%s%s", FIXTURE_ACTIONS, surfaces[mix]);
         struct config *config = fixture_config(text);
         struct features *features;
         assert_int_equal(features_create(config, &features, NULL), LEAT_OK);
