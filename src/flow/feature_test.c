@@ -408,7 +408,7 @@ static void test_start(void **context) {
             features_dense_start(features, t, start);
             for (int d = 0; d < count; d++) {
                 bool one =
-                    (clicks && d == DENSE_NEXT) || d == DENSE_FIXED + TASK_DENSE * t + TASK_PRIOR;
+                    (mix == 0 && d == DENSE_NEXT) || d == DENSE_FIXED + TASK_DENSE * t + TASK_PRIOR;
                 assert_true(start[d] == (one ? 1.0f : 0.0f));
             }
         }
