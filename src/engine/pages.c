@@ -146,7 +146,8 @@ static leat_status page_make(struct engine *engine, const struct rank_request *r
     page->filtered = page->gathered - count;
     TRY(rank_score(request, ranked, count, arena, err));
     page->scored = count;
-    page->count = rank_arrange(request, ranked, count, arena);
+    TRY(rank_arrange(request, ranked, &count, arena, err));
+    page->count = count;
     page->items = ARENA_NEW(arena, struct page_item, page->count + 1);
     if (!page->items) {
         return error_memory(err, sizeof(struct page_item) * (size_t)page->count);

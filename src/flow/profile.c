@@ -480,6 +480,10 @@ bool profile_read(struct profile *profile, struct slice user, int64_t now_ms,
     if (core) {
         out->hash = key.hash;
         view_core(profile, core, out);
+        if (core->session_hash == 0 && now_ms - core->last_ms > profile->config->flow.session_gap) {
+            out->session_count =
+                0; /* a new session begins, as it would for an event at this time */
+        }
         key.kind = PROFILE_TASTE_RECORD;
         const struct taste_record *taste = state_get(profile->state, &key, &size, NULL);
         if (taste) {

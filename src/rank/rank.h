@@ -40,9 +40,9 @@ leat_status rank_score(const struct rank_request *request, struct ranked *candid
                        struct arena *arena, leat_error *err);
 /* The value formula: sum over the tasks of weight x probability (x expected amount). */
 double rank_value(const struct config *config, const float *scores, const struct tally_view *tally);
-/* Orders by value (ties by item) and picks `request->count`, at most author_cap of one author.
- * Returns how many; they stand first. */
-int rank_arrange(const struct rank_request *request, struct ranked *candidates, int count,
-                 struct arena *arena);
+/* Orders by value (ties by item) and picks `request->count`, at most author_cap of one author: they
+ * stand first, `*count` says how many. */
+leat_status rank_arrange(const struct rank_request *request, struct ranked *candidates, int *count,
+                         struct arena *arena, leat_error *err);
 
 #endif
