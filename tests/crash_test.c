@@ -13,16 +13,16 @@
 enum {
     LIVES = 25,
     LIFE_MS_MIN = 100, /* of load, before the kill */
-    LIFE_MS_MAX = 900,
+    LIFE_MS_MAX = 700,
     START_MS_MAX = 40, /* some are killed while they start, too, */
     FIRST_STARTS = 8,  /* and those that find no folder often */
     POSTERS = 3,
     WRITERS = POSTERS + 1, /* and the viewer, who asks for pages and posts what came of them */
     BATCH_MAX = 50,
-    PAUSE_MS_MAX = 4,
-    PEOPLE = 200,
-    ITEMS = 500,
-    PAGES = 40, /* compared at the end */
+    PAUSE_MS_MAX = 12,
+    PEOPLE = 1000,
+    ITEMS = 2000, /* so many that nobody has seen them all */
+    PAGES = 40,   /* compared at the end */
 };
 
 /* Checkpoints and heartbeats so close together that kills meet them. */
@@ -47,6 +47,7 @@ struct writer {
     struct real_client client;
     struct rng rng;
     struct bytes batch;
+    int batch_events;
     int index;
     struct bytes acknowledged; /* by number: the life in which it was, or 0 */
     char fault[200];           /* an answer that is none of those allowed */
@@ -60,16 +61,26 @@ static atomic_int life;
 
 /* --- posting --- */
 
+/* One in five has no id: it is not looked for in the log, but nothing hides it from the operators
+ * if it is applied twice. */
 static void add_common(struct writer *writer) {
     struct rng *rng = &writer->rng;
     struct bytes *out = &writer->batch;
-    bytes_printf(out, ",\"id\":\"e%d.%zu\"", writer->index, writer->acknowledged.size);
-    bytes_put_u8(&writer->acknowledged, 0);
+    writer->batch_events++;
+    if (rng_below(rng, 5) > 0) {
+        bytes_printf(out, ",\"id\":\"e%d.%zu\"", writer->index, writer->acknowledged.size);
+        bytes_put_u8(&writer->acknowledged, 0);
+    }
     if (rng_below(rng, 3) == 0) {
         int64_t time_ms = clock_now_ms(clock_wall()) - (int64_t)rng_below(rng, 5000);
         bytes_printf(out, ",\"time\":%lld", (long long)time_ms);
     }
     bytes_printf(out, "}\n");
+}
+
+static void batch_clear(struct writer *writer) {
+    bytes_clear(&writer->batch);
+    writer->batch_events = 0;
 }
 
 static void add_action(struct writer *writer, const char *kind, int user, const char *item,
@@ -125,13 +136,15 @@ static bool post_batch(struct writer *writer, size_t first) {
     if (!real_client_post(&writer->client, body)) {
         return false;
     }
-    int64_t count = (int64_t)(writer->acknowledged.size - first);
-    if (writer->client.status != 200 || real_client_number(&writer->client, "accepted") != count) {
-        snprintf(writer->fault, sizeof(writer->fault), "%ld for %lld events: %.150s",
-                 writer->client.status, (long long)count, (char *)writer->client.body.data);
+    if (writer->client.status != 200 ||
+        real_client_number(&writer->client, "accepted") != writer->batch_events) {
+        snprintf(writer->fault, sizeof(writer->fault), "%ld for %d events: %.150s",
+                 writer->client.status, writer->batch_events, (char *)writer->client.body.data);
         return false;
     }
-    memset(writer->acknowledged.data + first, atomic_load(&life), (size_t)count);
+    for (size_t n = first; n < writer->acknowledged.size; n++) {
+        writer->acknowledged.data[n] = (uint8_t)atomic_load(&life);
+    }
     return true;
 }
 
@@ -141,7 +154,7 @@ static void *poster_run(void *context) {
     while (answered) {
         size_t first = writer->acknowledged.size;
         int count = 1 + (int)rng_below(&writer->rng, BATCH_MAX);
-        bytes_clear(&writer->batch);
+        batch_clear(writer);
         for (int i = 0; i < count; i++) {
             add_random(writer);
         }
@@ -173,7 +186,7 @@ static bool post_seen(struct writer *viewer, int user) {
     int count = real_client_items(&viewer->client, items);
     size_t first = viewer->acknowledged.size;
     real_client_text(&viewer->client, "request", request, sizeof(request));
-    bytes_clear(&viewer->batch);
+    batch_clear(viewer);
     for (int i = 0; i < count; i++) {
         snprintf(item, sizeof(item), "%.*s", (int)items[i].size, items[i].data);
         add_action(viewer, "impression", user, item, request);
@@ -355,8 +368,9 @@ static void nothing_acknowledged_is_lost_or_doubled(void **state) {
                   (long long)acknowledged, (long long)lines);
 }
 
-/* The items of pages for fixed people, moment and request, as text. */
-static void print_pages(int64_t now_ms, struct bytes *out) {
+/* The items of pages for fixed people, moment and request, as text; how many have any. */
+static int print_pages(int64_t now_ms, struct bytes *out) {
+    int filled = 0;
     struct real_client client;
     real_client_init(&client, server.address);
     assert_true(real_client_settle(&client));
@@ -368,12 +382,16 @@ static void print_pages(int64_t now_ms, struct bytes *out) {
         assert_true(real_client_get(&client, path));
         assert_int_equal(client.status, 200);
         assert_true(json_find(client.json, "items", &items));
+        struct json_iterator it = json_iterate(items);
+        struct json_value first;
+        filled += json_next(&it, NULL, &first);
         json_copy(items, out);
         bytes_put_u8(out, '\n');
     }
     bytes_put_u8(out, 0);
     assert_false(out->failed);
     real_client_deinit(&client);
+    return filled;
 }
 
 static void move_checkpoints_away(void) {
@@ -391,13 +409,13 @@ static void every_way_gives_the_same_pages(void **state) {
     bytes_init(&without);
     real_server_configure(&server, QUIET_KEYS);
     real_server_start(&server);
-    print_pages(now_ms, &with);
+    int filled = print_pages(now_ms, &with);
     real_server_stop(&server);
     move_checkpoints_away();
     real_server_start(&server);
     print_pages(now_ms, &without);
     real_server_kill(&server);
-    assert_non_null(strstr((char *)with.data, "\"score\""));
+    assert_true(filled > PAGES / 2);
     assert_string_equal((char *)without.data, (char *)with.data);
     bytes_deinit(&with);
     bytes_deinit(&without);
