@@ -283,8 +283,9 @@ static int64_t count_log(struct bytes found[WRITERS]) {
     bytes_init(&log);
     assert_int_equal(json_parser_create(&parser, NULL), LEAT_OK);
     assert_int_equal(real_command(&server, "log -c leat.yaml --json", &log, NULL), 0);
-    char *at = (char *)log.data;
-    for (char *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+    const char *at = (char *)log.data;
+    const char *stop = at + log.size;
+    for (const char *end; (end = memchr(at, '\n', (size_t)(stop - at))) != NULL; at = end + 1) {
         count_line(parser, (struct slice){at, (size_t)(end - at)}, found);
         lines++;
     }
