@@ -1,5 +1,6 @@
 /* The engine's promises: what is clicked or hidden is gone from the next page; whatever is cut into
  * batches, checkpointed and restarted, the same log gives the same state, weights and pages. */
+#include "base/memory.h"
 #include "engine/engine_fixture.h"
 
 enum { PEOPLE = 12, ITEMS = 60 };
@@ -214,6 +215,30 @@ static void gone_is_gone(void **state) {
     }
 }
 
+/* A request allocates from its own arena only: once that is warm, a page costs no allocation. */
+static void a_page_allocates_nothing(void **state) {
+    (void)state;
+    struct fixture f;
+    struct rng rng;
+    struct page page;
+    fixture_init(&f, fixture_config, 3);
+    rng_init(&rng, 3);
+    fixture_open(&f, true, 0);
+    items_add(&f);
+    live(&f, &rng, 40);
+    for (int user = 0; user < PEOPLE; user++) {
+        assert_int_equal(fixture_page(&f, user, 10, true, &page), LEAT_OK);
+    }
+    uint64_t before = memory_allocations();
+    for (int user = 0; user < PEOPLE; user++) {
+        assert_int_equal(fixture_page(&f, user, 10, true, &page), LEAT_OK);
+        assert_true(page.count > 0);
+    }
+    assert_int_equal(memory_allocations(), before);
+    engine_abandon(f.engine);
+    fixture_deinit(&f);
+}
+
 static void a_second_process_is_kept_out(void **state) {
     (void)state;
     struct fixture f;
@@ -250,6 +275,7 @@ int main(void) {
         cmocka_unit_test(same_log_same_everything),
         cmocka_unit_test(close_writes_a_checkpoint),
         cmocka_unit_test(gone_is_gone),
+        cmocka_unit_test(a_page_allocates_nothing),
         cmocka_unit_test(a_second_process_is_kept_out),
         cmocka_unit_test(key_groups_stay),
     };
