@@ -93,10 +93,16 @@ int features_dense_count(const struct features *features) {
     return DENSE_FIXED + TASK_DENSE * features->tasks;
 }
 
+/* A smoothed rate speaks for itself: half of it is believed from the first example on. */
+#define START_RATE 0.5f
+
 void features_dense_start(const struct features *features, int task, float *out) {
     memset(out, 0, (size_t)features_dense_count(features) * sizeof(*out));
     if (task < features->tasks) {
-        out[DENSE_FIXED + TASK_DENSE * task + TASK_PRIOR] = 1.0f;
+        float *own = out + DENSE_FIXED + TASK_DENSE * task;
+        own[TASK_PRIOR] = 1.0f;
+        own[TASK_ITEM] = START_RATE;
+        own[TASK_USER] = START_RATE;
     }
     bool clicks = true;
     for (int s = 0; s < features->config->surface_count; s++) {

@@ -51,8 +51,9 @@ struct features; /* the plan made from model.features; immutable */
 leat_status features_create(const struct config *config, struct features **out, leat_error *err);
 void features_destroy(struct features *features);
 int features_dense_count(const struct features *features);
-/* Weights that a new model starts with, for one task: 1 on the task's own prior; and 1 on the prior
- * of "next item" where all examples come from click logs. features_dense_count floats. */
+/* Weights that a new model starts with, for one task: 1 on the task's own prior, half on the
+ * smoothed log-odds of item and person; and 1 on the prior of "next item" where all examples come
+ * from click logs. features_dense_count floats. */
 void features_dense_start(const struct features *features, int task, float *out);
 
 /* What the request says. All borrowed until the last feature_fill. */

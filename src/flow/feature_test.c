@@ -407,9 +407,10 @@ static void test_start(void **context) {
             float start[EXAMPLE_DENSE_MAX];
             features_dense_start(features, t, start);
             for (int d = 0; d < count; d++) {
-                bool one =
-                    (mix == 0 && d == DENSE_NEXT) || d == DENSE_FIXED + TASK_DENSE * t + TASK_PRIOR;
-                assert_true(start[d] == (one ? 1.0f : 0.0f));
+                int own = d - DENSE_FIXED - TASK_DENSE * t;
+                bool one = (mix == 0 && d == DENSE_NEXT) || own == TASK_PRIOR;
+                bool half = own == TASK_ITEM || own == TASK_USER;
+                assert_true(start[d] == (one ? 1.0f : half ? 0.5f : 0.0f));
             }
         }
         features_destroy(features);
