@@ -1,6 +1,6 @@
 /* `leat replay --format globo`: next-article prediction on a stream of news clicks, beside the two
  * built-in baselines on the same clicks. */
-#include "app/baseline.h"
+#include "app/globo_stream.h"
 #include "app/page_file.h"
 #include "app/quality.h"
 #include "app/replay.h"
@@ -8,7 +8,6 @@
 #include "base/histogram.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "connect/globo.h"
 
 #include <inttypes.h>
 
@@ -33,11 +32,7 @@ enum { STRAGGLERS = 1000 }; /* one click in so many */
 
 struct globo_run {
     const struct replay_options *options;
-    struct globo_clicks clicks;
-    uint64_t refused;
-    int32_t *previous;  /* of each click: the one before in its session */
-    uint16_t *position; /* of each click in its session */
-    uint32_t *own;      /* the session's items before the click in hand */
+    struct globo_stream stream;
     int64_t from_ms, to_ms;
     struct replay replay;
     struct baseline *baseline;
@@ -49,15 +44,6 @@ struct globo_run {
 };
 
 /* --- one click --- */
-
-static struct session_items session_before(const struct globo_run *run, size_t at) {
-    int32_t click = run->previous[at];
-    int count = run->position[at];
-    for (int i = count - 1; i >= 0; i--, click = run->previous[click]) {
-        run->own[i] = run->clicks.clicks[click].item;
-    }
-    return (struct session_items){run->own, count};
-}
 
 static struct slice number_text(char out[TEXT_MAX], uint64_t number) {
     int size = snprintf(out, TEXT_MAX, "%" PRIu64, number);
@@ -170,15 +156,15 @@ static void show_progress(struct globo_run *run) {
     progress_line(&run->replay.progress, seconds,
                   "%" PRIu64 " of %zu clicks, %.0f/s, HR@10 %.4f of %" PRIu64
                   ", page p50 %.2f p99 %.2f ms, %.0f MB",
-                  run->replay.told, run->clicks.count, (double)run->replay.told / seconds,
+                  run->replay.told, run->stream.clicks.count, (double)run->replay.told / seconds,
                   quality_hr(&run->leat), run->leat.count, page_ms(run, 0.5), page_ms(run, 0.99),
                   (double)memory_resident() * 1e-6);
 }
 
 static leat_status play(struct globo_run *run, leat_error *err) {
-    for (size_t i = 0; i < run->clicks.count; i++) {
-        const struct globo_click *click = &run->clicks.clicks[i];
-        struct session_items session = session_before(run, i);
+    for (size_t i = 0; i < run->stream.clicks.count; i++) {
+        const struct globo_click *click = &run->stream.clicks.clicks[i];
+        struct session_items session = globo_stream_session(&run->stream, i);
         if (session.count > 0 && click->time_ms >= run->from_ms && click->time_ms < run->to_ms) {
             TRY(evaluate(run, click, session, err));
         }
@@ -230,10 +216,10 @@ static void write_run(struct json_writer *json, const struct globo_run *run) {
     json_key(json, "name");
     json_cstring(json, "replay");
     json_key(json, "clicks");
-    json_u64(json, run->clicks.count);
+    json_u64(json, run->stream.clicks.count);
     json_key(json, "refused");
-    json_u64(json, run->refused);
-    number_member(json, "clicks_per_s", (double)run->clicks.count / seconds);
+    json_u64(json, run->stream.refused);
+    number_member(json, "clicks_per_s", (double)run->stream.clicks.count / seconds);
     number_member(json, "p50_ms", page_ms(run, 0.5));
     number_member(json, "p99_ms", page_ms(run, 0.99));
     json_key(json, "resident_bytes");
@@ -276,7 +262,7 @@ static void print_table(const struct globo_run *run, const struct result_line *l
         }
     }
     printf("%zu clicks told, %" PRIu64 " rows refused; page p50 %.2f ms, p99 %.2f ms\n",
-           run->clicks.count, run->refused, page_ms(run, 0.5), page_ms(run, 0.99));
+           run->stream.clicks.count, run->stream.refused, page_ms(run, 0.5), page_ms(run, 0.99));
 }
 
 static leat_status print_results(const struct globo_run *run, leat_error *err) {
@@ -298,27 +284,16 @@ static leat_status print_results(const struct globo_run *run, leat_error *err) {
 /* --- all of it --- */
 
 static leat_status read_clicks(struct globo_run *run, leat_error *err) {
-    struct refusals refusals = {.show = stderr, .strict = run->options->strict};
-    TRY(globo_read(disk_real(), run->options->folder, &refusals, &run->clicks, err));
-    refusals_finish(&refusals);
-    run->refused = refusals.count;
-    size_t count = run->clicks.count;
-    if (count == 0) {
-        return error_set(err, LEAT_INVALID, "%s: holds no clicks", run->options->folder);
-    }
-    run->previous = memory_alloc(count * sizeof(*run->previous));
-    run->position = memory_alloc(count * sizeof(*run->position));
-    run->own = memory_alloc(UINT16_MAX * sizeof(*run->own));
-    if (!run->previous || !run->position || !run->own) {
-        return error_memory(err, count * sizeof(*run->previous));
-    }
+    TRY(globo_stream_read(&run->stream, run->options->folder, run->options->strict, err));
+    const struct globo_clicks *clicks = &run->stream.clicks;
     run->from_ms = run->options->from_ms;
     run->to_ms = run->options->to_ms;
     if (!run->options->has_window) {
-        run->to_ms = run->clicks.clicks[count - 1 - count / STRAGGLERS].time_ms + 1;
+        size_t last = clicks->count - 1 - clicks->count / STRAGGLERS;
+        run->to_ms = clicks->clicks[last].time_ms + 1;
         run->from_ms = run->to_ms - WINDOW_MS;
     }
-    return globo_link_sessions(&run->clicks, run->previous, run->position, err);
+    return LEAT_OK;
 }
 
 leat_status replay_globo(const struct replay_options *options, leat_error *err) {
@@ -341,10 +316,7 @@ out:
     baseline_destroy(run->baseline);
     page_file_close(&run->pages);
     arena_deinit(&run->arena);
-    globo_free(&run->clicks);
-    memory_free(run->previous);
-    memory_free(run->position);
-    memory_free(run->own);
+    globo_stream_free(&run->stream);
     memory_free(run);
     return status;
 }

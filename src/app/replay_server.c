@@ -1,6 +1,6 @@
 #include "app/replay_server.h"
 
-#include "app/baseline.h"
+#include "app/globo_stream.h"
 #include "app/progress.h"
 #include "app/quality.h"
 #include "base/clock.h"
@@ -9,7 +9,6 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "connect/globo.h"
 #include "world/client.h"
 
 #include <inttypes.h>
@@ -32,11 +31,7 @@ struct day {
 
 struct server_run {
     const struct replay_server_options *options;
-    struct globo_clicks clicks;
-    uint64_t refused;
-    int32_t *previous;  /* of each click: the one before in its session */
-    uint16_t *position; /* of each click in its session */
-    uint32_t *own;      /* the session's items before the click in hand */
+    struct globo_stream stream;
     struct baseline *baseline;
     struct client *client;
     struct progress progress;
@@ -87,15 +82,6 @@ static leat_status tell_click(struct server_run *run, const struct globo_click *
 }
 
 /* --- pages in --- */
-
-static struct session_items session_before(const struct server_run *run, size_t at) {
-    int32_t click = run->previous[at];
-    int count = run->position[at];
-    for (int i = count - 1; i >= 0; i--, click = run->previous[click]) {
-        run->own[i] = run->clicks.clicks[click].item;
-    }
-    return (struct session_items){run->own, count};
-}
 
 static bool is_own(struct session_items session, int64_t item) {
     for (int i = 0; i < session.count; i++) {
@@ -192,7 +178,7 @@ static leat_status evaluate(struct server_run *run, const struct globo_click *cl
     TRY(ask_page(run, click, session, &rank, err));
     struct baseline_ranks ranks =
         baseline_rank(run->baseline, click->time_ms, session, click->item);
-    int64_t day = (click->time_ms - run->clicks.clicks[0].time_ms) / DAY_MS;
+    int64_t day = (click->time_ms - run->stream.clicks.clicks[0].time_ms) / DAY_MS;
     day_add(&run->days[day < DAYS_MAX ? day : DAYS_MAX - 1], rank, ranks);
     day_add(&run->all, rank, ranks);
     return LEAT_OK;
@@ -206,14 +192,15 @@ static void show_progress(struct server_run *run) {
     if (client_get(run->client, "/metrics", &metrics, NULL) >= 0) {
         client_metric(metrics, "leat_resident_bytes", &run->resident_bytes);
     }
-    progress_line(
-        &run->progress, seconds_of(run),
-        "%.1f %% of the clicks  events/s %.0f  HR@10 %.3f (popular %.3f, co-occurrence "
-        "%.3f)  page p50 %.2f ms p99 %.2f ms  server %.0f MB",
-        100.0 * (double)run->told / (double)run->clicks.count, (double)run->told / seconds_of(run),
-        quality_hr(&run->all.leat), quality_hr(&run->all.popular),
-        quality_hr(&run->all.cooccurrence), (double)histogram_quantile(&run->page_ns, 0.5) * 1e-6,
-        (double)histogram_quantile(&run->page_ns, 0.99) * 1e-6, run->resident_bytes * 1e-6);
+    progress_line(&run->progress, seconds_of(run),
+                  "%.1f %% of the clicks  events/s %.0f  HR@10 %.3f (popular %.3f, co-occurrence "
+                  "%.3f)  page p50 %.2f ms p99 %.2f ms  server %.0f MB",
+                  100.0 * (double)run->told / (double)run->stream.clicks.count,
+                  (double)run->told / seconds_of(run), quality_hr(&run->all.leat),
+                  quality_hr(&run->all.popular), quality_hr(&run->all.cooccurrence),
+                  (double)histogram_quantile(&run->page_ns, 0.5) * 1e-6,
+                  (double)histogram_quantile(&run->page_ns, 0.99) * 1e-6,
+                  run->resident_bytes * 1e-6);
 }
 
 /* True when the time is up; shows a line a second on the way. */
@@ -228,9 +215,9 @@ static bool look_up(struct server_run *run) {
 static leat_status play(struct server_run *run, leat_error *err) {
     run->begun_ns = clock_monotonic_ns();
     run->shown_ns = run->begun_ns;
-    for (size_t i = 0; i < run->clicks.count; i++) {
-        const struct globo_click *click = &run->clicks.clicks[i];
-        struct session_items session = session_before(run, i);
+    for (size_t i = 0; i < run->stream.clicks.count; i++) {
+        const struct globo_click *click = &run->stream.clicks.clicks[i];
+        struct session_items session = globo_stream_session(&run->stream, i);
         TRY(evaluate(run, click, session, err));
         TRY(tell_click(run, click, err));
         TRY(baseline_tell(run->baseline, click->time_ms, session, click->item, err));
@@ -274,7 +261,7 @@ static void write_day(struct json_writer *json, const char *name, int64_t start_
 static leat_status print_json(const struct server_run *run, leat_error *err) {
     struct bytes text;
     struct json_writer json;
-    int64_t start_ms = run->clicks.clicks[0].time_ms;
+    int64_t start_ms = run->stream.clicks.clicks[0].time_ms;
     bytes_init(&text);
     for (int day = 0; day < DAYS_MAX; day++) {
         if (run->days[day].leat.count > 0) {
@@ -306,7 +293,7 @@ static void print_table(const struct server_run *run) {
            "from", "pages", "leat", "popular-1h", "co-occurrence");
     for (int day = 0; day < DAYS_MAX; day++) {
         char when[32];
-        text_from_time_ms(run->clicks.clicks[0].time_ms + day * DAY_MS, when);
+        text_from_time_ms(run->stream.clicks.clicks[0].time_ms + day * DAY_MS, when);
         when[16] = '\0';
         if (run->days[day].leat.count > 0) {
             print_row(when, &run->days[day]);
@@ -323,16 +310,16 @@ static void print_table(const struct server_run *run) {
 }
 
 static void print_told(const struct server_run *run) {
-    size_t count = run->clicks.count;
+    size_t count = run->stream.clicks.count;
     char end[32] = "their beginning";
     if (run->told > 0) {
-        text_from_time_ms(run->clicks.clicks[run->told - 1].time_ms, end);
+        text_from_time_ms(run->stream.clicks.clicks[run->told - 1].time_ms, end);
     }
     printf("%s: %zu of %zu clicks told (%.1f %%, up to %s), %" PRIu64 " rows refused; %.0f clicks "
            "a second\npage p50 %.2f ms, p99 %.2f ms; %" PRIu64
            " pages answered before the newest click counted; server %.0f MB\n",
            run->told < count ? "STOPPED EARLY, time was up" : "The whole stream", run->told, count,
-           100.0 * (double)run->told / (double)count, end, run->refused,
+           100.0 * (double)run->told / (double)count, end, run->stream.refused,
            (double)run->told / seconds_of(run),
            (double)histogram_quantile(&run->page_ns, 0.5) * 1e-6,
            (double)histogram_quantile(&run->page_ns, 0.99) * 1e-6, run->behind,
@@ -341,29 +328,11 @@ static void print_told(const struct server_run *run) {
 
 /* --- all of it --- */
 
-static leat_status read_clicks(struct server_run *run, leat_error *err) {
-    struct refusals refusals = {.show = stderr, .strict = run->options->strict};
-    fprintf(stderr, "reading the clicks in %s\n", run->options->folder);
-    TRY(globo_read(disk_real(), run->options->folder, &refusals, &run->clicks, err));
-    refusals_finish(&refusals);
-    run->refused = refusals.count;
-    size_t count = run->clicks.count;
-    if (count == 0) {
-        return error_set(err, LEAT_INVALID, "%s: holds no clicks", run->options->folder);
-    }
-    run->previous = memory_alloc(count * sizeof(*run->previous));
-    run->position = memory_alloc(count * sizeof(*run->position));
-    run->own = memory_alloc(UINT16_MAX * sizeof(*run->own));
-    if (!run->previous || !run->position || !run->own) {
-        return error_memory(err, count * sizeof(*run->previous));
-    }
-    return globo_link_sessions(&run->clicks, run->previous, run->position, err);
-}
-
 static leat_status run_through(struct server_run *run, leat_error *err) {
     TRY(client_create(run->options->server, &run->client, err));
     TRY(baseline_create(&run->baseline, err));
-    TRY(read_clicks(run, err));
+    fprintf(stderr, "reading the clicks in %s\n", run->options->folder);
+    TRY(globo_stream_read(&run->stream, run->options->folder, run->options->strict, err));
     TRY(client_wait_ready(run->client, READY_TIMEOUT_MS, err));
     progress_begin(&run->progress);
     TRY(play(run, err));
@@ -387,11 +356,8 @@ leat_status replay_through_server(const struct replay_server_options *options, l
     progress_end(&run->progress);
     client_destroy(run->client);
     baseline_destroy(run->baseline);
-    globo_free(&run->clicks);
+    globo_stream_free(&run->stream);
     bytes_deinit(&run->events);
-    memory_free(run->previous);
-    memory_free(run->position);
-    memory_free(run->own);
     memory_free(run);
     return status;
 }
