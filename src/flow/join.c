@@ -272,38 +272,6 @@ static bool push_whole(struct join *join, const struct row *row) {
     return true;
 }
 
-/* --- forgetting a person --- */
-
-struct found_parts {
-    struct slice user;
-    struct bytes parts; /* kind and part of each record, as u64 pairs */
-};
-
-static leat_status collect_part(void *context, const struct state_record *record) {
-    struct found_parts *found = context;
-    if (slice_equal(record->key.id, found->user)) {
-        bytes_put_u64(&found->parts, record->key.kind);
-        bytes_put_u64(&found->parts, record->key.part);
-    }
-    return LEAT_OK;
-}
-
-static void forget(struct join *join, const struct row *row) {
-    struct found_parts found = {.user = row->user};
-    bytes_init(&found.parts);
-    uint32_t group = key_group_of(row->user_hash, state_groups(join->state));
-    state_visit(join->state, group, collect_part, &found, NULL);
-    struct bytes_reader reader = bytes_reader_of(found.parts.data, found.parts.size);
-    state_enter(join->state, row->user_hash);
-    while (reader.at < reader.end) {
-        struct state_key key = {row->user_hash, row->user, (uint32_t)bytes_get_u64(&reader), 0};
-        key.part = bytes_get_u64(&reader);
-        state_remove(join->state, &key);
-    }
-    state_leave(join->state, row->user_hash);
-    bytes_deinit(&found.parts);
-}
-
 /* --- the operator --- */
 
 bool join_push(struct join *join, const struct row *row) {
@@ -311,7 +279,9 @@ bool join_push(struct join *join, const struct row *row) {
         return false;
     }
     if (row->kind == ROW_FORGET) {
-        forget(join, row);
+        state_enter(join->state, row->user_hash);
+        state_remove_all(join->state, row->user_hash, row->user);
+        state_leave(join->state, row->user_hash);
         return true;
     }
     if (row->kind == ROW_ACTION && join->config->actions[row->action].fields.threshold > 0) {

@@ -381,28 +381,6 @@ static void context_push(struct profile *profile, const struct row *row) {
 
 /* --- the operator --- */
 
-static void list_remove(struct profile *profile, const struct row *row, uint32_t kind,
-                        uint64_t begin, uint64_t end) {
-    for (uint64_t part = begin / SEEN_PART; part * SEEN_PART < end; part++) {
-        struct state_key key = row_key(row, kind, part);
-        state_remove(profile->state, &key);
-    }
-}
-
-static void forget(struct profile *profile, const struct row *row) {
-    struct state_key key = row_key(row, PROFILE_CORE_RECORD, 0);
-    uint32_t size;
-    const struct core_record *core = state_get(profile->state, &key, &size, NULL);
-    if (core) {
-        list_remove(profile, row, PROFILE_SEEN_RECORD, core->seen_begin, core->seen_added);
-        list_remove(profile, row, PROFILE_HIDDEN_RECORD, 0, core->hidden_added);
-    }
-    for (uint32_t kind = PROFILE_CORE_RECORD; kind <= PROFILE_CONTEXT_RECORD; kind++) {
-        key.kind = kind;
-        state_remove(profile->state, &key);
-    }
-}
-
 static void mark_seen(struct profile *profile, const struct row *row) {
     if (row->kind != ROW_ACTION) {
         seen_add(profile, row);
@@ -421,7 +399,7 @@ void profile_push(struct profile *profile, const struct row *row, const struct p
     }
     state_enter(profile->state, row->user_hash);
     if (row->kind == ROW_FORGET) {
-        forget(profile, row);
+        state_remove_all(profile->state, row->user_hash, row->user);
     } else if (row->kind == ROW_USER) {
         core_at(profile, row);
         context_push(profile, row);

@@ -249,19 +249,36 @@ leat_status state_put(struct state *state, const struct state_key *key, uint32_t
     return status;
 }
 
-bool state_remove(struct state *state, const struct state_key *key) {
-    struct state_group *group = group_entered(state, key->hash);
-    bool other;
-    struct slot *slot = key_find(group, key, &other);
-    if (!slot) {
-        return false;
-    }
+static void slot_remove(struct state *state, struct state_group *group, struct slot *slot) {
     state_snapshot_thaw(state, group);
     state->due.live -= slot->due_ms != 0;
     state_group_remove(group, slot);
     state_pages_give(&state->pages, slot);
     atomic_fetch_sub_explicit(&state->count, 1, memory_order_relaxed);
-    return true;
+}
+
+bool state_remove(struct state *state, const struct state_key *key) {
+    struct state_group *group = group_entered(state, key->hash);
+    bool other;
+    struct slot *slot = key_find(group, key, &other);
+    if (slot) {
+        slot_remove(state, group, slot);
+    }
+    return slot != NULL;
+}
+
+/* Removing moves later entries back, so the place of a removed one is looked at again. Entries that
+ * come round from the index's begin to its end were looked at there. */
+uint32_t state_remove_all(struct state *state, uint64_t hash, struct slice id) {
+    struct state_group *group = group_entered(state, hash);
+    uint32_t removed = 0;
+    uint32_t at = 0;
+    struct slot *slot;
+    while ((slot = state_group_next_of(group, hash, id, &at)) != NULL) {
+        slot_remove(state, group, slot);
+        removed++;
+    }
+    return removed;
 }
 
 /* --- due times --- */

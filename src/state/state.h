@@ -72,6 +72,9 @@ void *state_edit(struct state *state, const struct state_key *key, uint32_t *siz
 leat_status state_put(struct state *state, const struct state_key *key, uint32_t size, void **out,
                       leat_error *err);
 bool state_remove(struct state *state, const struct state_key *key);
+/* Writer: removes every record of an id, whatever its kind and part; returns how many. Reads the
+ * index of the whole group, so it is for forgetting; it needs no memory and cannot fail. */
+uint32_t state_remove_all(struct state *state, uint64_t hash, struct slice id);
 
 /* One due time a record, in ms of whatever time the operator pushes; 0: none. Writer.
  * LEAT_NOT_FOUND without the record. Setting one may need memory: LEAT_FULL beyond the budget,

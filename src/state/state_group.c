@@ -139,6 +139,18 @@ void state_group_remove(struct state_group *group, const struct slot *slot) {
     group->count--;
 }
 
+struct slot *state_group_next_of(const struct state_group *group, uint64_t hash, struct slice id,
+                                 uint32_t *at) {
+    for (; *at < group->capacity; (*at)++) {
+        uint64_t entry = group->entries[*at];
+        struct slot *slot = entry ? entry_slot(entry) : NULL;
+        if (slot && slot->hash == hash && slice_equal(slot_id(slot), id)) {
+            return slot;
+        }
+    }
+    return NULL;
+}
+
 /* --- canonical order --- */
 
 int state_order(const struct state_key *a, const struct state_key *b) {

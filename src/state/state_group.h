@@ -51,6 +51,10 @@ void state_group_deinit(struct state_group *group, struct state_account *account
 /* By (hash, kind, part); the caller compares the id. NULL: not there. */
 struct slot *state_group_find(const struct state_group *group, uint64_t hash, uint32_t kind,
                               uint64_t part);
+/* The first slot of an id at or after `*at`, which becomes its place in the index; NULL: no more.
+ * After its removal the same place is to be looked at again. */
+struct slot *state_group_next_of(const struct state_group *group, uint64_t hash, struct slice id,
+                                 uint32_t *at);
 /* Room for one more entry. LEAT_FULL, LEAT_MEMORY: nothing changed. */
 leat_status state_group_reserve(struct state_group *group, struct state_account *account,
                                 leat_error *err);

@@ -224,6 +224,51 @@ static void test_collision(void **context) {
     state_close(state);
 }
 
+static bool holds(struct state *state, uint32_t number) {
+    char id[FIXTURE_ID_BYTES];
+    struct state_key key = fixture_key(number, id);
+    uint32_t size;
+    state_enter(state, key.hash);
+    bool found = state_get(state, &key, &size, NULL) != NULL;
+    state_leave(state, key.hash);
+    return found;
+}
+
+/* All records of some ids go, in groups from nearly empty to full, and nobody else's. */
+static void test_remove_all(void **context) {
+    (void)context;
+    enum { NUMBERS = 600 };
+    struct rng rng;
+    rng_init(&rng, 77);
+    for (int round = 0; round < 60; round++) {
+        struct state *state = fixture_open(1 + (uint32_t)rng_below(&rng, 3), NULL);
+        bool there[NUMBERS] = {false};
+        int puts = (int)rng_below(&rng, NUMBERS);
+        for (int i = 0; i < puts; i++) {
+            uint32_t number = (uint32_t)rng_below(&rng, NUMBERS);
+            fixture_put(state, number, 8, 1);
+            there[number] = true;
+        }
+        for (int i = 0; i < 40; i++) {
+            char id[FIXTURE_ID_BYTES];
+            uint32_t first = (uint32_t)rng_below(&rng, NUMBERS / 4) * 4;
+            struct state_key key = fixture_key(first, id);
+            uint32_t expected = 0;
+            for (uint32_t n = first; n < first + 4; n++) {
+                expected += there[n];
+                there[n] = false;
+            }
+            state_enter(state, key.hash);
+            assert_int_equal(state_remove_all(state, key.hash, key.id), expected);
+            state_leave(state, key.hash);
+        }
+        for (uint32_t n = 0; n < NUMBERS; n++) {
+            assert_int_equal(holds(state, n), there[n]);
+        }
+        state_close(state);
+    }
+}
+
 static leat_status put_once(struct state *state, uint32_t number, uint32_t size, leat_error *err) {
     char id[FIXTURE_ID_BYTES];
     struct state_key key = fixture_key(number, id);
@@ -538,12 +583,12 @@ static void test_threads(void **context) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_model),         cmocka_unit_test(test_visit),
-        cmocka_unit_test(test_limits),        cmocka_unit_test(test_collision),
-        cmocka_unit_test(test_budget),        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_allocations),   cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_snapshot_once), cmocka_unit_test(test_snapshot_memory),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_remove_all),      cmocka_unit_test(test_visit),
+        cmocka_unit_test(test_model),           cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_collision),       cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_memory),          cmocka_unit_test(test_allocations),
+        cmocka_unit_test(test_snapshot),        cmocka_unit_test(test_snapshot_once),
+        cmocka_unit_test(test_snapshot_memory), cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
