@@ -76,6 +76,7 @@ static const struct shape ROOT_INNER[] = {
      .offset = offsetof(struct config, checkpoint)},
     {.key = "http", .section = SECTION_http, .offset = offsetof(struct config, http)},
     {.key = "flow", .section = SECTION_flow, .offset = offsetof(struct config, flow)},
+    {.key = "runner", .section = SECTION_runner, .offset = offsetof(struct config, runner)},
     {.key = "model", .section = SECTION_model, .offset = offsetof(struct config, model)},
     {.key = "actions", .roster = &ACTIONS},
     {.key = "surfaces", .roster = &SURFACES},

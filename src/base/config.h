@@ -61,6 +61,7 @@ struct config {
     struct config_checkpoint checkpoint;
     struct config_http http;
     struct config_flow flow;
+    struct config_runner runner;
     struct config_model model;
     int action_count;
     struct config_action

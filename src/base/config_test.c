@@ -85,6 +85,7 @@ static const struct place PLACES[] = {
     {SECTION_checkpoint, "{checkpoint: {", "}}", offsetof(struct config, checkpoint)},
     {SECTION_http, "{http: {", "}}", offsetof(struct config, http)},
     {SECTION_flow, "{flow: {", "}}", offsetof(struct config, flow)},
+    {SECTION_runner, "{runner: {", "}}", offsetof(struct config, runner)},
     {SECTION_model, "{model: {", "}}", offsetof(struct config, model)},
     {SECTION_action_fields, "{actions: {a: {", "}}}", offsetof(struct config, actions[0].fields)},
     {SECTION_surface_fields, "{surfaces: {s: {", "}}}",

@@ -16,15 +16,16 @@ void engine_fail(struct engine *engine, const char *what, const leat_error *err)
 }
 
 /* Rows of one frame in pieces of options.batch_rows: how they are cut changes no result. */
-static void frame_apply(struct engine *engine, const struct log_entry *entry, int64_t from,
-                        int64_t to) {
+static leat_status frame_apply(struct engine *engine, const struct log_entry *entry, int64_t from,
+                               int64_t to, leat_error *err) {
     int64_t piece = engine->options.batch_rows > 0 ? engine->options.batch_rows : to;
     bool event_clock = (entry->frame.flags & FRAME_EVENT_CLOCK) != 0;
     for (int64_t at = from; at < to; at += piece) {
         int64_t end = at + piece < to ? at + piece : to;
-        flow_apply(engine->flow, &entry->batch, entry->frame.first_sequence, entry->frame.append_ms,
-                   event_clock, at, end);
+        TRY(flow_apply(engine->flow, &entry->batch, entry->frame.first_sequence,
+                       entry->frame.append_ms, event_clock, at, end, err));
     }
+    return LEAT_OK;
 }
 
 static void applied_set(struct engine *engine, uint64_t sequence) {
@@ -52,7 +53,7 @@ leat_status runner_step(struct engine *engine, uint64_t until, leat_error *err) 
         return LEAT_OK; /* lies before the checkpoint that was restored */
     }
     int64_t from = applied > first ? (int64_t)(applied - first) : 0;
-    frame_apply(engine, &entry, from, (int64_t)entry.frame.rows);
+    TRY(frame_apply(engine, &entry, from, (int64_t)entry.frame.rows, err));
     TRY(trainer_reach(engine->trainer, end, err));
     applied_set(engine, end);
     return LEAT_OK;

@@ -62,7 +62,14 @@ static void emit_one(const struct clicks *clicks, uint64_t item, bool positive) 
                               .mask = bit,
                               .labels = positive ? bit : 0,
                               .weight = 1.0f,
-                              .log_odds = log_odds_of(clicks, item)};
+                              .log_odds = log_odds_of(clicks, item),
+                              .user_hash = row->user_hash,
+                              .request_hash = row->request_hash,
+                              .item_hash = item,
+                              .user = row->user,
+                              .request = row->request,
+                              .item = {view.id_size > 0 ? view.id : NULL, (size_t)view.id_size},
+                              .shown_ms = row->time_ms};
     feature_fill(clicks->request, &view, &tally, keys, &example.key_count, dense,
                  &example.dense_count);
     clicks->emit(clicks->context, &example);

@@ -63,7 +63,8 @@ static void act(struct stream *s, const char *kind, int user, int item, int64_t 
     s->count = 0;
     assert_int_equal(event_add(s->builder, s->config, &event, NULL), LEAT_OK);
     assert_int_equal(builder_finish(s->builder, &batch, NULL), LEAT_OK);
-    flow_apply(s->flow, &batch, s->sequence++, time_ms, false, 0, 1);
+    assert_int_equal(flow_apply(s->flow, &batch, s->sequence++, time_ms, false, 0, 1, NULL),
+                     LEAT_OK);
     builder_clear(s->builder);
 }
 

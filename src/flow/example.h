@@ -3,6 +3,7 @@
 #ifndef FLOW_EXAMPLE_H
 #define FLOW_EXAMPLE_H
 
+#include "base/bytes.h"
 #include "column/schema.h"
 
 enum {
@@ -13,6 +14,9 @@ enum {
 
 enum example_flags {
     EXAMPLE_CORRECTION = 1, /* a positive after its window had already settled as a negative */
+    EXAMPLE_FAKE = 2,       /* a negative given at once (or the weighted positive after one): of the
+                               policy fake_negative, which see in join.h */
+    EXAMPLE_SLIDE = 4,      /* labels so far, of the policy sliding; a later one replaces it */
 };
 
 /* Borrowed by the consumer for the time of the call. */
@@ -27,6 +31,17 @@ struct example {
     float weight;    /* of every loss term */
     float log_odds;  /* correction: added to the logit in training only, for drawn negatives */
     uint32_t flags;
+
+    /* What it is of. Labels of several examples are folded by (user, request, item): the newest
+     * word on a task holds. Texts may be absent where only the hash is known. */
+    uint64_t user_hash, request_hash, item_hash;
+    struct slice user, request, item;
+    int64_t shown_ms; /* event time of the showing, or of the action */
+
+    /* Order among examples of one sequence: first those that time settled, by (due_ms, user_hash,
+     * part); then those of the row itself (due_ms 0), in the order they were made. */
+    int64_t due_ms;
+    uint64_t part;
 };
 
 /* The columns of the same, for queues, files and other hosts. */

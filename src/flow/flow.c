@@ -34,9 +34,8 @@ static void flow_emit(void *context, const struct example *example) {
 }
 
 /* Features that were not served, looked up at the row: the same function serves pages. */
-static bool flow_lookup(void *context, const struct row *row, uint64_t *keys, int *key_count,
+static bool flow_lookup(struct flow *flow, const struct row *row, uint64_t *keys, int *key_count,
                         float *dense, int *dense_count) {
-    struct flow *flow = context;
     struct flow_moment moment;
     struct feature_request *request;
     struct catalog_view item;
@@ -57,7 +56,6 @@ static bool flow_lookup(void *context, const struct row *row, uint64_t *keys, in
 static leat_status operators_open(struct flow *flow, leat_error *err) {
     const struct config *config = flow->config;
     struct state_budget *budget = &flow->budget;
-    const struct join_host host = {flow_emit, flow_lookup, flow};
     TRY(features_create(config, &flow->features, err));
     TRY(dedup_open(config, budget, &flow->dedup, err));
     TRY(catalog_open(config, budget, &flow->catalog, err));
@@ -65,7 +63,7 @@ static leat_status operators_open(struct flow *flow, leat_error *err) {
     TRY(tally_open(config, budget, &flow->tally, err));
     TRY(pairs_open(config, budget, &flow->pairs, err));
     TRY(background_open(config, budget, &flow->background, err));
-    return join_open(config, budget, &host, flow->options.metrics, &flow->join, err);
+    return join_open(config, budget, flow->options.metrics, &flow->join, err);
 }
 
 leat_status flow_open(const struct flow_options *options, struct flow **out, leat_error *err) {
@@ -113,7 +111,14 @@ static bool makes_click_examples(const struct flow *flow, const struct row *row)
 }
 
 static void row_examples(struct flow *flow, const struct row *row) {
-    bool found = join_push(flow->join, row);
+    uint64_t keys[EXAMPLE_KEYS_MAX];
+    float dense[EXAMPLE_DENSE_MAX];
+    struct join_features features = {.keys = keys, .dense = dense};
+    bool looked_up =
+        join_wants_features(flow->join, row) &&
+        flow_lookup(flow, row, keys, &features.key_count, dense, &features.dense_count);
+    const struct join_out out = {flow_emit, flow};
+    bool found = join_push(flow->join, row, looked_up ? &features : NULL, &out);
     if (found || row->kind != ROW_ACTION) {
         return;
     }
@@ -165,7 +170,8 @@ static void flow_row(struct flow *flow, const struct row *row) {
 static void flow_time(struct flow *flow, int64_t now_ms, uint64_t sequence) {
     if (now_ms > flow->now_ms) {
         dedup_now(flow->dedup, now_ms);
-        join_now(flow->join, now_ms, sequence);
+        const struct join_out out = {flow_emit, flow};
+        join_now(flow->join, 0, (uint32_t)flow->config->root.key_groups, now_ms, sequence, &out);
         atomic_store_explicit(&flow->now_ms, now_ms, memory_order_release);
     }
 }
@@ -174,8 +180,10 @@ static int64_t row_time(const struct batch *batch, int64_t index) {
     return batch->schema->id == SCHEMA_EVENT ? batch_i64(batch, EVENT_TIME, index) : 0;
 }
 
-void flow_apply(struct flow *flow, const struct batch *batch, uint64_t first_sequence,
-                int64_t append_ms, bool event_clock, int64_t from, int64_t to) {
+leat_status flow_apply(struct flow *flow, const struct batch *batch, uint64_t first_sequence,
+                       int64_t append_ms, bool event_clock, int64_t from, int64_t to,
+                       leat_error *err) {
+    (void)err;
     for (int64_t i = from; i < to; i++) {
         uint64_t sequence = first_sequence + (uint64_t)i;
         int64_t now_ms = event_clock ? row_time(batch, i) : append_ms;
@@ -185,6 +193,7 @@ void flow_apply(struct flow *flow, const struct batch *batch, uint64_t first_seq
             flow_row(flow, &flow->row);
         }
     }
+    return LEAT_OK;
 }
 
 /* --- reading --- */

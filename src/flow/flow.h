@@ -40,9 +40,11 @@ leat_status flow_open(const struct flow_options *options, struct flow **out, lea
 void flow_close(struct flow *flow);
 
 /* Applies rows [from, to) of a batch of any log schema, whose first row has `first_sequence`.
- * `event_clock`: append time of a row is the newest event time so far, else `append_ms`. */
-void flow_apply(struct flow *flow, const struct batch *batch, uint64_t first_sequence,
-                int64_t append_ms, bool event_clock, int64_t from, int64_t to);
+ * `event_clock`: append time of a row is the newest event time so far, else `append_ms`. A failure
+ * (LEAT_MEMORY) leaves rows half applied: the flow is to be closed, and the log replayed. */
+leat_status flow_apply(struct flow *flow, const struct batch *batch, uint64_t first_sequence,
+                       int64_t append_ms, bool event_clock, int64_t from, int64_t to,
+                       leat_error *err);
 
 /* Append time of the newest row applied. Any thread. */
 int64_t flow_now(const struct flow *flow);

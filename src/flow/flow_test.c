@@ -157,7 +157,8 @@ static void apply(struct stream *s, struct builder *builder, int64_t now_ms, boo
     assert_int_equal(builder_finish(builder, &batch, NULL), LEAT_OK);
     for (int64_t from = 0; from < batch.rows; from += cut) {
         int64_t to = from + cut < batch.rows ? from + cut : batch.rows;
-        flow_apply(s->flow, &batch, s->sequence, now_ms, event_clock, from, to);
+        assert_int_equal(
+            flow_apply(s->flow, &batch, s->sequence, now_ms, event_clock, from, to, NULL), LEAT_OK);
     }
     s->sequence += (uint64_t)batch.rows;
     builder_clear(builder);
@@ -390,7 +391,8 @@ static void test_unknown_kinds(void **context) {
         assert_int_equal(event_add(known.events, known.config, &event, NULL), LEAT_OK);
         struct batch batch;
         assert_int_equal(builder_finish(known.events, &batch, NULL), LEAT_OK);
-        flow_apply(with.flow, &batch, with.sequence, now_ms, false, 0, 1);
+        assert_int_equal(flow_apply(with.flow, &batch, with.sequence, now_ms, false, 0, 1, NULL),
+                         LEAT_OK);
         builder_clear(known.events);
     }
     assert_equal_states(&with, &without);

@@ -24,21 +24,18 @@ struct newest {
 struct join {
     const struct config *config;
     struct state *state;
-    struct join_host host;
     struct metrics *metrics;
     uint32_t tasks;     /* bit of every task that settles by a window */
     int64_t longest_ms; /* of their windows */
 };
 
 leat_status join_open(const struct config *config, struct state_budget *budget,
-                      const struct join_host *host, struct metrics *metrics, struct join **out,
-                      leat_error *err) {
+                      struct metrics *metrics, struct join **out, leat_error *err) {
     struct join *join = memory_zalloc(sizeof(*join));
     if (!join) {
         return error_memory(err, sizeof(*join));
     }
     join->config = config;
-    join->host = *host;
     join->metrics = metrics;
     for (int t = 0; t < config->action_count; t++) {
         const struct config_action_fields *action = &config->actions[t].fields;
@@ -85,8 +82,8 @@ static float *showing_dense(struct showing *showing) {
     return (float *)(showing_keys(showing) + showing->key_count);
 }
 
-static char *showing_texts(struct showing *showing) {
-    return (char *)(showing_dense(showing) + showing->dense_count);
+static char *showing_texts(const struct showing *showing) {
+    return (char *)(showing_dense((struct showing *)showing) + showing->dense_count);
 }
 
 static struct state_key showing_key(const struct row *row, uint64_t part) {
@@ -97,7 +94,7 @@ static uint64_t showing_part(const struct row *row) {
     return hash_mix(row->request_hash, row->item_hash);
 }
 
-static bool showing_is(struct showing *showing, const struct row *row) {
+static bool showing_is(const struct showing *showing, const struct row *row) {
     const char *texts = showing_texts(showing);
     struct slice request = {texts, showing->request_size};
     struct slice item = {texts + showing->request_size, showing->item_size};
@@ -131,8 +128,10 @@ static void newest_set(struct join *join, const struct row *row, uint64_t part) 
 }
 
 /* Makes the record of a served row or of an unserved impression, with its features. */
-static struct showing *showing_make(struct join *join, const struct row *row, const uint64_t *keys,
-                                    int key_count, const float *dense, int dense_count) {
+static struct showing *showing_make(struct join *join, const struct row *row,
+                                    const struct join_features *features) {
+    int key_count = features->key_count;
+    int dense_count = features->dense_count;
     uint64_t part = showing_part(row);
     struct state_key key = showing_key(row, part);
     void *record;
@@ -152,8 +151,8 @@ static struct showing *showing_make(struct join *join, const struct row *row, co
     showing->dense_count = (uint16_t)dense_count;
     showing->request_size = (uint16_t)row->request.size;
     showing->item_size = (uint16_t)row->item.size;
-    memcpy(showing_keys(showing), keys, (size_t)key_count * sizeof(*keys));
-    memcpy(showing_dense(showing), dense, (size_t)dense_count * sizeof(*dense));
+    memcpy(showing_keys(showing), features->keys, (size_t)key_count * sizeof(uint64_t));
+    memcpy(showing_dense(showing), features->dense, (size_t)dense_count * sizeof(float));
     char *texts = showing_texts(showing);
     if (row->request.size > 0) {
         memcpy(texts, row->request.data, row->request.size);
@@ -165,20 +164,37 @@ static struct showing *showing_make(struct join *join, const struct row *row, co
 
 /* --- settling --- */
 
-static void emit(struct join *join, struct showing *showing, uint64_t sequence, uint32_t mask,
-                 uint32_t labels, uint32_t flags) {
+struct settled {
+    uint64_t sequence;
+    const struct state_key *key; /* of the showing */
+    uint32_t mask, labels, flags;
+    int64_t due_ms; /* 0: at its row */
+};
+
+static void emit(const struct join_out *out, struct showing *showing,
+                 const struct settled *settled) {
+    char *texts = showing_texts(showing);
     struct example example = {
-        .sequence = sequence,
+        .sequence = settled->sequence,
         .keys = showing_keys(showing),
         .key_count = showing->key_count,
         .dense = showing_dense(showing),
         .dense_count = showing->dense_count,
-        .mask = mask,
-        .labels = labels,
+        .mask = settled->mask,
+        .labels = settled->labels,
         .weight = 1.0f,
-        .flags = flags,
+        .flags = settled->flags,
+        .user_hash = settled->key->hash,
+        .item_hash = showing->item,
+        .user = settled->key->id,
+        .request = {showing->request_size > 0 ? texts : NULL, showing->request_size},
+        .item = {texts + showing->request_size, showing->item_size},
+        .shown_ms = showing->shown_ms,
+        .due_ms = settled->due_ms,
+        .part = settled->key->part,
     };
-    join->host.emit(join->host.context, &example);
+    example.request_hash = example.request.data ? hash_slice(example.request) : 0;
+    out->emit(out->context, &example);
 }
 
 /* When the first task that is still open settles, or the showing is forgotten. */
@@ -205,7 +221,8 @@ static bool push_served(struct join *join, const struct row *row) {
     if (showing) {
         return true; /* an impression came first: it was learnt with what was looked up */
     }
-    showing = showing_make(join, row, row->keys, row->key_count, row->dense, row->dense_count);
+    const struct join_features served = {row->keys, row->dense, row->key_count, row->dense_count};
+    showing = showing_make(join, row, &served);
     if (showing && row_is_showing(join->config, row)) {
         struct state_key key = showing_key(row, part);
         begin(join, showing, &key, row->time_ms);
@@ -213,19 +230,17 @@ static bool push_served(struct join *join, const struct row *row) {
     return showing != NULL;
 }
 
-static bool push_impression(struct join *join, const struct row *row) {
+static bool push_impression(struct join *join, const struct row *row,
+                            const struct join_features *features) {
     uint64_t part;
     struct showing *showing = showing_find(join, row, &part);
     if (!showing) {
-        uint64_t keys[EXAMPLE_KEYS_MAX];
-        float dense[EXAMPLE_DENSE_MAX];
-        int key_count, dense_count;
-        if (!join->host.features(join->host.context, row, keys, &key_count, dense, &dense_count)) {
+        if (!features) {
             return false;
         }
         metrics_add(join->metrics, METRIC_impressions_unserved_total, 1);
         part = showing_part(row);
-        showing = showing_make(join, row, keys, key_count, dense, dense_count);
+        showing = showing_make(join, row, features);
     }
     if (showing && showing->shown_ms == 0) {
         struct state_key key = showing_key(row, part);
@@ -234,7 +249,7 @@ static bool push_impression(struct join *join, const struct row *row) {
     return showing != NULL;
 }
 
-static bool push_action(struct join *join, const struct row *row) {
+static bool push_action(struct join *join, const struct row *row, const struct join_out *out) {
     uint64_t part;
     struct showing *showing = showing_find(join, row, &part);
     if (!showing) {
@@ -249,32 +264,64 @@ static bool push_action(struct join *join, const struct row *row) {
         uint32_t flags = showing->settled & bit ? EXAMPLE_CORRECTION : 0;
         showing->positive |= bit;
         showing->settled |= bit;
-        emit(join, showing, row->sequence, bit, bit, flags);
+        emit(out, showing, &(struct settled){row->sequence, &key, bit, bit, flags, 0});
     }
     return true;
 }
 
 /* The event is a whole example by itself. */
-static bool push_whole(struct join *join, const struct row *row) {
-    uint64_t keys[EXAMPLE_KEYS_MAX];
-    float dense[EXAMPLE_DENSE_MAX];
-    struct example example = {.sequence = row->sequence,
-                              .keys = keys,
-                              .dense = dense,
-                              .mask = 1u << row->action,
-                              .weight = 1.0f};
-    if (!join->host.features(join->host.context, row, keys, &example.key_count, dense,
-                             &example.dense_count)) {
+static bool push_whole(struct join *join, const struct row *row,
+                       const struct join_features *features, const struct join_out *out) {
+    if (!features) {
         return false;
     }
-    example.labels = row_is_positive(join->config, row) ? example.mask : 0;
-    join->host.emit(join->host.context, &example);
+    uint32_t bit = 1u << row->action;
+    struct example example = {
+        .sequence = row->sequence,
+        .keys = features->keys,
+        .key_count = features->key_count,
+        .dense = features->dense,
+        .dense_count = features->dense_count,
+        .mask = bit,
+        .labels = row_is_positive(join->config, row) ? bit : 0,
+        .weight = 1.0f,
+        .user_hash = row->user_hash,
+        .request_hash = row->request_hash,
+        .item_hash = row->item_hash,
+        .user = row->user,
+        .request = row->request,
+        .item = row->item,
+        .shown_ms = row->time_ms,
+    };
+    out->emit(out->context, &example);
     return true;
 }
 
 /* --- the operator --- */
 
-bool join_push(struct join *join, const struct row *row) {
+static bool is_whole(const struct join *join, const struct row *row) {
+    return row->kind == ROW_ACTION && join->config->actions[row->action].fields.threshold > 0;
+}
+
+bool join_wants_features(struct join *join, const struct row *row) {
+    if (!row->user.data || (row->kind != ROW_IMPRESSION && !is_whole(join, row))) {
+        return false;
+    }
+    if (row->kind == ROW_ACTION) {
+        return true;
+    }
+    state_enter(join->state, row->user_hash);
+    uint64_t part = row->request.data ? showing_part(row) : newest_part(join, row);
+    struct state_key key = showing_key(row, part);
+    uint32_t size;
+    const struct showing *showing = state_get(join->state, &key, &size, NULL);
+    bool known = showing && showing_is(showing, row);
+    state_leave(join->state, row->user_hash);
+    return !known;
+}
+
+bool join_push(struct join *join, const struct row *row, const struct join_features *features,
+               const struct join_out *out) {
     if (!row->user.data) {
         return false;
     }
@@ -284,15 +331,15 @@ bool join_push(struct join *join, const struct row *row) {
         state_leave(join->state, row->user_hash);
         return true;
     }
-    if (row->kind == ROW_ACTION && join->config->actions[row->action].fields.threshold > 0) {
-        return push_whole(join, row);
+    if (is_whole(join, row)) {
+        return push_whole(join, row, features, out);
     }
     bool found = false;
     state_enter(join->state, row->user_hash);
     switch (row->kind) {
     case ROW_SERVED: found = push_served(join, row); break;
-    case ROW_IMPRESSION: found = push_impression(join, row); break;
-    case ROW_ACTION: found = push_action(join, row); break;
+    case ROW_IMPRESSION: found = push_impression(join, row, features); break;
+    case ROW_ACTION: found = push_action(join, row, out); break;
     default: break;
     }
     state_leave(join->state, row->user_hash);
@@ -310,7 +357,7 @@ static void showing_forget(struct join *join, const struct state_key *key, uint6
 }
 
 static void settle(struct join *join, const struct state_key *key, int64_t due_ms,
-                   uint64_t sequence) {
+                   uint64_t sequence, const struct join_out *out) {
     uint32_t size;
     struct showing *showing = state_edit(join->state, key, &size);
     uint32_t mask = 0;
@@ -320,7 +367,7 @@ static void settle(struct join *join, const struct state_key *key, int64_t due_m
     }
     if (mask != 0) {
         showing->settled |= mask;
-        emit(join, showing, sequence, mask, 0, 0);
+        emit(out, showing, &(struct settled){sequence, key, mask, 0, 0, due_ms});
     }
     bool over = showing->shown_ms == 0 || showing->shown_ms + join->longest_ms <= due_ms;
     if (over) {
@@ -330,13 +377,16 @@ static void settle(struct join *join, const struct state_key *key, int64_t due_m
     }
 }
 
-void join_now(struct join *join, int64_t now_ms, uint64_t sequence) {
+void join_now(struct join *join, uint32_t first_group, uint32_t end_group, int64_t now_ms,
+              uint64_t sequence, const struct join_out *out) {
+    (void)first_group;
+    (void)end_group;
     struct state_key key;
     char id[STATE_ID_MAX + 1];
     int64_t due_ms;
     while (state_next_due(join->state, now_ms, &key, id, &due_ms)) {
         state_enter(join->state, key.hash);
-        settle(join, &key, due_ms, sequence);
+        settle(join, &key, due_ms, sequence, out);
         state_leave(join->state, key.hash);
     }
 }

@@ -22,23 +22,35 @@
 
 struct join;
 
-/* Where join gives its examples, and where it gets features that were not served. */
-struct join_host {
+/* Where examples go; borrowed for the time of the call that is given it. */
+struct join_out {
     void (*emit)(void *context, const struct example *example);
-    /* Fills keys and dense for the row's person and item as of now; false: not possible. */
-    bool (*features)(void *context, const struct row *row, uint64_t *keys, int *key_count,
-                     float *dense, int *dense_count);
     void *context;
 };
 
+/* Features of the row's person and item, looked up as of just before the row. */
+struct join_features {
+    const uint64_t *keys;
+    const float *dense;
+    int key_count, dense_count;
+};
+
 leat_status join_open(const struct config *config, struct state_budget *budget,
-                      const struct join_host *host, struct metrics *metrics, struct join **out,
-                      leat_error *err);
+                      struct metrics *metrics, struct join **out, leat_error *err);
 void join_close(struct join *join);
-/* Flow's thread. True when the row found its showing or made one. */
-bool join_push(struct join *join, const struct row *row);
-/* Settles what is due at append time `now_ms`, for the row number `sequence`. */
-void join_now(struct join *join, int64_t now_ms, uint64_t sequence);
+
+/* Whether join_push of this row could use looked-up features: true where they were not served.
+ * Reads only, so it may be asked any time before the row; while rows before it are still to be
+ * pushed it errs towards true. Any thread. */
+bool join_wants_features(struct join *join, const struct row *row);
+/* True when the row found its showing or made one. `features`: NULL where they are not wanted, or
+ * could not be looked up. Threads: each alone in the key groups of the users it pushes. */
+bool join_push(struct join *join, const struct row *row, const struct join_features *features,
+               const struct join_out *out);
+/* Settles what is due in key groups [first_group, end_group) at append time `now_ms`, for the row
+ * number `sequence`. */
+void join_now(struct join *join, uint32_t first_group, uint32_t end_group, int64_t now_ms,
+              uint64_t sequence, const struct join_out *out);
 struct state *join_state(struct join *join);
 
 #endif

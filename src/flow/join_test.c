@@ -47,14 +47,18 @@ static void emit(void *context, const struct example *example) {
 
 static const float dense_of_all[2] = {0.25f, -1.5f};
 
-static bool features(void *context, const struct row *row, uint64_t *keys, int *key_count,
-                     float *dense, int *dense_count) {
-    struct history *h = context;
-    keys[0] = LOOKED_UP + row->sequence;
-    memcpy(dense, dense_of_all, sizeof(dense_of_all));
-    *key_count = 1;
-    *dense_count = 2;
-    return !h->features_fail;
+/* Pushes a row as flow does: with looked-up features where they are wanted. */
+static bool push(struct history *h, const struct row *row) {
+    uint64_t key = LOOKED_UP + row->sequence;
+    const struct join_features features = {&key, dense_of_all, 1, 2};
+    const struct join_out out = {emit, h};
+    bool wanted = join_wants_features(h->join, row) && !h->features_fail;
+    return join_push(h->join, row, wanted ? &features : NULL, &out);
+}
+
+static void settle_until(struct history *h, int64_t now_ms, uint64_t sequence) {
+    const struct join_out out = {emit, h};
+    join_now(h->join, 0, (uint32_t)h->config->root.key_groups, now_ms, sequence, &out);
 }
 
 static void history_open(struct history *h, struct state_budget *budget) {
@@ -62,8 +66,7 @@ static void history_open(struct history *h, struct state_budget *budget) {
     h->config = fixture_config(fixture_text);
     h->now_ms = FIXTURE_START_MS;
     memset(h->newest, -1, sizeof(h->newest));
-    struct join_host host = {emit, features, h};
-    assert_int_equal(join_open(h->config, budget, &host, NULL, &h->join, NULL), LEAT_OK);
+    assert_int_equal(join_open(h->config, budget, NULL, &h->join, NULL), LEAT_OK);
 }
 
 static void history_close(struct history *h) {
@@ -99,7 +102,7 @@ static bool join_row(struct history *h, const struct event *e) {
         made.row.dense = dense_of_all;
         made.row.dense_count = 2;
     }
-    return join_push(h->join, &made.row);
+    return push(h, &made.row);
 }
 
 /* --- the model --- */
@@ -250,7 +253,7 @@ static void time_both(struct history *h, int64_t now_ms) {
     }
     int from = h->got_count;
     h->now_ms = now_ms;
-    join_now(h->join, now_ms, h->sequence);
+    settle_until(h, now_ms, h->sequence);
     assert_int_equal(h->got_count - from, count);
     struct due before = {0};
     for (int i = from; i < h->got_count; i++) {
@@ -346,9 +349,9 @@ static void test_one_showing(void **context) {
     push_both(&h, &click);
     push_both(&h, &click);
     assert_int_equal(h.got_count, 1);
-    join_now(h.join, seen_ms + 59999, 100);
+    settle_until(&h, seen_ms + 59999, 100);
     assert_int_equal(h.got_count, 1);
-    join_now(h.join, seen_ms + 60000, 101);
+    settle_until(&h, seen_ms + 60000, 101);
     assert_int_equal(h.got_count, 2);
     assert_int_equal(h.got[1].mask, 1u << FIXTURE_HIDE);
     assert_int_equal(h.got[1].labels, 0);
@@ -357,7 +360,7 @@ static void test_one_showing(void **context) {
     assert_int_equal(h.got_count, 3);
     assert_int_equal(h.got[2].flags, EXAMPLE_CORRECTION);
     assert_int_equal(h.got[2].labels, 1u << FIXTURE_HIDE);
-    join_now(h.join, seen_ms + LONGEST_MS, 200);
+    settle_until(&h, seen_ms + LONGEST_MS, 200);
     assert_int_equal(h.got_count, 4);
     assert_int_equal(h.got[3].mask, 1u << FIXTURE_LIKE);
     assert_int_equal(state_count(join_state(h.join)), 0);
@@ -481,7 +484,7 @@ static void test_budget(void **context) {
             e.item = i;
             taken += join_row(&h, &e);
         }
-        join_now(h.join, FIXTURE_START_MS + LONGEST_MS, h.sequence);
+        settle_until(&h, FIXTURE_START_MS + LONGEST_MS, h.sequence);
         assert_int_equal(h.got_count, 2 * taken);
         assert_int_equal(state_count(join_state(h.join)), 0);
         history_close(&h);

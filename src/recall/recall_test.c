@@ -44,7 +44,8 @@ static void world_act(struct world *w, const char *kind, int user, int item, con
     struct batch batch;
     assert_int_equal(event_add(w->builder, w->config, &event, NULL), LEAT_OK);
     assert_int_equal(builder_finish(w->builder, &batch, NULL), LEAT_OK);
-    flow_apply(w->flow, &batch, w->sequence++, w->now_ms, false, 0, 1);
+    assert_int_equal(flow_apply(w->flow, &batch, w->sequence++, w->now_ms, false, 0, 1, NULL),
+                     LEAT_OK);
     builder_clear(w->builder);
 }
 

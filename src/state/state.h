@@ -8,8 +8,9 @@
  * and up to STATE_RECORD_MAX bytes that belong to the operator; records must be canonical bytes (no
  * pointers, no padding left unset), because they are written, compared and digested as they are.
  *
- * Threads: one thread writes. It enters the group of a key, works on at most 64 records, and
- * leaves; any thread may enter a group to read. Pointers are valid while inside. Nobody blocks
+ * Threads: writers are each alone in their key groups (one thread, or several over ranges of
+ * groups). A writer enters the group of a key, works on at most 64 records, and leaves; any thread
+ * may enter a group to read. Pointers are valid while inside. Nobody blocks
  * inside.
  *
  * Freeze is short: it marks the groups and returns. A frozen group is serialised by whoever comes
@@ -34,10 +35,22 @@ struct state_budget {
     _Atomic uint64_t collisions; /* records refused because their hash belongs to another id */
 };
 
+/* Which time a due time is of: append time as it is pushed, or event time (a watermark). */
+enum state_clock { STATE_APPEND_TIME, STATE_EVENT_TIME, STATE_CLOCKS };
+
+/* What holds for all records of a kind. With `expire_ms` a record that was not put or edited for
+ * that long (never earlier; up to 1/16 of it later) is removed by state_next_due itself. */
+struct state_kind {
+    enum state_clock clock; /* of due times and expiry */
+    int64_t expire_ms;      /* 0: lives until it is removed; then state_set_due is the operator's */
+};
+
 struct state_options {
     const char *name; /* of the operator; part of the files */
     uint32_t groups;
-    struct state_budget *budget; /* borrowed; may be NULL: no bound */
+    struct state_budget *budget;    /* borrowed; may be NULL: no bound */
+    const struct state_kind *kinds; /* by kind, copied; kinds beyond are {STATE_APPEND_TIME, 0} */
+    uint32_t kind_count;
 };
 
 /* `hash` is hash_slice(id) and places the key; the index is by (hash, kind, part) and compares id.
@@ -80,10 +93,26 @@ uint32_t state_remove_all(struct state *state, uint64_t hash, struct slice id);
  * LEAT_NOT_FOUND without the record. Setting one may need memory: LEAT_FULL beyond the budget,
  * LEAT_MEMORY; then nothing changed. Clearing or moving later never fails. */
 leat_status state_set_due(struct state *state, const struct state_key *key, int64_t due_ms);
+/* Writer of the groups, outside any: tells the time from which expiry of a put or edit counts. Time
+ * that goes back is passed over. */
+void state_now(struct state *state, enum state_clock clock, int64_t now_ms);
+/* Writer, outside any group: the same as state_next_due for one clock and key groups [first, end);
+ * state_next_due is all groups by append time. */
+bool state_next_due_in(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,
+                       int64_t now_ms, struct state_key *out, char id[STATE_ID_MAX + 1],
+                       int64_t *due_ms);
 /* Writer, outside any group: the next record due at or before `now_ms` in order of (time, kind,
  * hash, part), over all groups; its due time is cleared. The id is copied to `id`. False: none. */
 bool state_next_due(struct state *state, int64_t now_ms, struct state_key *out,
                     char id[STATE_ID_MAX + 1], int64_t *due_ms);
+
+/* A hint, outside any group: the records of these keys are wanted next, so that their index lines
+ * and bytes come into the cache together. At most 64 keys a call pay. */
+void state_prefetch(const struct state *state, const struct state_key *keys, int count);
+
+/* A put was refused because memory could not be had, not because of the budget: what is kept does
+ * not follow from the log alone any more. To be closed, and made again from checkpoint and log. */
+bool state_failed(const struct state *state);
 
 uint64_t state_count(const struct state *state); /* records; relaxed */
 uint64_t state_bytes(const struct state *state); /* pages, indexes and all; relaxed */
@@ -114,6 +143,33 @@ leat_status state_freeze(struct state *state, struct state_snapshot **out, leat_
 leat_status state_snapshot_write(struct state_snapshot *snapshot, uint32_t group, state_sink sink,
                                  void *context, leat_error *err);
 void state_snapshot_release(struct state_snapshot *snapshot);
+
+/* --- pages: the same snapshot as it lies in memory, for checkpoints that write what changed ---
+ *
+ * A page belongs to one key group and has a number that is its own while it lives. A version is the
+ * number of a freeze; a page is of the version at which it was last found changed. */
+struct state_page_image {
+    uint32_t group, number;
+    uint64_t version;
+    const void *data; /* NULL: unchanged since the version that was asked for */
+    uint32_t bytes;
+};
+typedef leat_status (*state_page_sink)(void *context, const struct state_page_image *page,
+                                       leat_error *err);
+
+uint64_t state_snapshot_version(const struct state_snapshot *snapshot);
+/* Any one thread: every page of a group as it was at the freeze, in order of number; those of
+ * `since` or older come without data (0: all with data). Pages and blocks of one snapshot may both
+ * be asked for; pages of a group once. */
+leat_status state_snapshot_pages(struct state_snapshot *snapshot, uint32_t group, uint64_t since,
+                                 state_page_sink sink, void *context, leat_error *err);
+
+/* Copies a page into an empty state, and the records on it into the index; LEAT_CORRUPT names what
+ * is wrong. After the last one state_restore_end says of which version the state is, so that the
+ * next snapshot knows what changed since; a failure leaves a state that is to be closed. */
+leat_status state_restore_page(struct state *state, const struct state_page_image *page,
+                               leat_error *err);
+leat_status state_restore_end(struct state *state, uint64_t version, leat_error *err);
 
 /* Reads one block written by state_snapshot_write into an empty group; LEAT_CORRUPT names what is
  * wrong; nothing of a bad block stays. */
