@@ -4,7 +4,7 @@
 #define FLOW_EXAMPLE_H
 
 #include "base/bytes.h"
-#include "column/schema.h"
+#include "column/builder.h"
 
 enum {
     EXAMPLE_KEYS_MAX = 48,  /* ids of one example */
@@ -44,18 +44,37 @@ struct example {
     uint64_t part;
 };
 
-/* The columns of the same, for queues, files and other hosts. */
+/* The same as a row of a batch, for queues, files and other hosts. Columns from `user` on are null
+ * where the member is absent or 0. A hash is stored only where its text is absent: elsewhere it is
+ * hash_slice of the text. Their version 1 ended with `flags`. */
 enum example_column {
-    EXAMPLE_SEQUENCE, /* u64 */
-    EXAMPLE_KEYS,     /* list of u64 */
-    EXAMPLE_DENSE,    /* list of f32 */
-    EXAMPLE_MASK,     /* i32 bits */
-    EXAMPLE_LABELS,   /* i32 bits */
-    EXAMPLE_WEIGHT,   /* f32 */
-    EXAMPLE_LOG_ODDS, /* f32 */
-    EXAMPLE_FLAGS,    /* i32 bits */
+    EXAMPLE_SEQUENCE,     /* u64 */
+    EXAMPLE_KEYS,         /* list of u64 */
+    EXAMPLE_DENSE,        /* list of f32 */
+    EXAMPLE_MASK,         /* i32 bits */
+    EXAMPLE_LABELS,       /* i32 bits */
+    EXAMPLE_WEIGHT,       /* f32 */
+    EXAMPLE_LOG_ODDS,     /* f32 */
+    EXAMPLE_FLAGS,        /* i32 bits */
+    EXAMPLE_USER,         /* text */
+    EXAMPLE_REQUEST,      /* text */
+    EXAMPLE_ITEM,         /* text */
+    EXAMPLE_USER_HASH,    /* u64 */
+    EXAMPLE_REQUEST_HASH, /* u64 */
+    EXAMPLE_ITEM_HASH,    /* u64 */
+    EXAMPLE_SHOWN,        /* i64 ms */
+    EXAMPLE_DUE,          /* i64 ms */
+    EXAMPLE_PART,         /* u64 */
     EXAMPLE_COLUMNS
 };
+/* Ids below 16 belong to the log; an example is never a record of it. */
+enum { SCHEMA_EXAMPLE = 16 };
 const struct schema *schema_example(void);
+
+/* The one place of conversion. example_add appends a row to a builder of schema_example;
+ * example_get reads one, pointing into the batch. What is got equals what was added, member by
+ * member, as long as the hash of a text that is there is hash_slice of it. */
+void example_add(struct builder *builder, const struct example *example);
+void example_get(const struct batch *batch, int64_t row, struct example *out);
 
 #endif

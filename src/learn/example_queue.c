@@ -255,20 +255,13 @@ static bool chunk_next(const struct chunk *chunk, size_t *at, struct queue_entry
 
 /* --- the overflow file: writing --- */
 
+/* What the model does not read (ids, times) is not kept: those columns are absent in the file. */
 static void build_row(struct builder *builder, const struct queue_entry *entry) {
-    const struct example *example = &entry->example;
-    uint32_t flags = entry->kind == QUEUE_REACH  ? ROW_REACH
+    struct example example = entry->example;
+    example.flags |= entry->kind == QUEUE_REACH  ? ROW_REACH
                      : entry->kind == QUEUE_MARK ? ROW_MARK
-                                                 : example->flags;
-    builder_u64(builder, EXAMPLE_SEQUENCE, example->sequence);
-    builder_list_u64(builder, EXAMPLE_KEYS, example->keys, example->key_count);
-    builder_list_f32(builder, EXAMPLE_DENSE, example->dense, example->dense_count);
-    builder_i32(builder, EXAMPLE_MASK, (int32_t)example->mask);
-    builder_i32(builder, EXAMPLE_LABELS, (int32_t)example->labels);
-    builder_f32(builder, EXAMPLE_WEIGHT, example->weight);
-    builder_f32(builder, EXAMPLE_LOG_ODDS, example->log_odds);
-    builder_i32(builder, EXAMPLE_FLAGS, (int32_t)flags);
-    builder_row_end(builder);
+                                                 : 0u;
+    example_add(builder, &example);
 }
 
 static leat_status build_frame(struct example_queue *queue, const struct chunk *chunk,
@@ -426,19 +419,12 @@ static leat_status read_frame(struct example_queue *queue, leat_error *err) {
 }
 
 static void batch_entry(const struct batch *batch, int64_t row, struct queue_entry *out) {
-    uint32_t flags = (uint32_t)batch_i32(batch, EXAMPLE_FLAGS, row);
-    out->kind = flags & ROW_REACH ? QUEUE_REACH : flags & ROW_MARK ? QUEUE_MARK : QUEUE_EXAMPLE;
     struct example *example = &out->example;
-    *example = (struct example){
-        .sequence = batch_u64(batch, EXAMPLE_SEQUENCE, row),
-        .mask = (uint32_t)batch_i32(batch, EXAMPLE_MASK, row),
-        .labels = (uint32_t)batch_i32(batch, EXAMPLE_LABELS, row),
-        .weight = batch_f32(batch, EXAMPLE_WEIGHT, row),
-        .log_odds = batch_f32(batch, EXAMPLE_LOG_ODDS, row),
-        .flags = flags & ~(uint32_t)(ROW_REACH | ROW_MARK),
-    };
-    example->keys = batch_list_u64(batch, EXAMPLE_KEYS, row, &example->key_count);
-    example->dense = batch_list_f32(batch, EXAMPLE_DENSE, row, &example->dense_count);
+    example_get(batch, row, example);
+    out->kind = example->flags & ROW_REACH  ? QUEUE_REACH
+                : example->flags & ROW_MARK ? QUEUE_MARK
+                                            : QUEUE_EXAMPLE;
+    example->flags &= ~(uint32_t)(ROW_REACH | ROW_MARK);
 }
 
 /* --- taking --- */

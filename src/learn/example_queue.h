@@ -38,8 +38,8 @@ leat_status queue_open(const struct queue_options *options, struct example_queue
 /* Neither side may use the queue any more. What is queued is dropped, the file removed. */
 void queue_close(struct example_queue *queue);
 
-/* Producer. Copies the entry. On failure (the overflow file, memory) nothing is lost or added, and
- * the same call may be made again. */
+/* Producer. Copies what the model reads of the entry: no ids, no times. On failure (the overflow
+ * file, memory) nothing is lost or added, and the same call may be made again. */
 leat_status queue_push(struct example_queue *queue, const struct queue_entry *entry,
                        leat_error *err);
 /* Consumer: waits for the next entries and takes them. LEAT_END (positive) after queue_stop;
