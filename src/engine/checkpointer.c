@@ -63,8 +63,10 @@ static void job_begin(struct engine *engine) {
         .identity = {.log_id = log_id(engine->log),
                      .sequence = engine->applied,
                      .key_groups = (uint32_t)engine->config->root.key_groups,
-                     .now_ms = flow_now(engine->flow)}};
+                     .now_ms = flow_now(engine->flow)},
+        .whole = engine->whole_wanted};
     engine->checkpoint_wanted = false;
+    engine->whole_wanted = false;
     engine->checkpoint_running = true;
     engine->checkpoint_ns = clock_monotonic_ns();
 }
@@ -73,6 +75,7 @@ static void job_end(struct engine *engine, leat_status status, const leat_error 
     mutex_lock(&engine->mutex);
     if (status >= 0) {
         engine->checkpoint_sequence = engine->job.identity.sequence;
+        engine->checkpoint_wholes += engine->job.whole ? 1 : 0;
         engine->checkpoint_error = (leat_error){0};
     } else {
         engine->checkpoint_error = *err;
@@ -143,8 +146,8 @@ static leat_status job_write(struct engine *engine, leat_error *err) {
     checkpoint_note(writer, "kernel", model_kernel());
     checkpoint_note(writer, "shape", shape);
     TRY(checkpoint_commit(writer, err));
-    return checkpoint_clean(engine->disk, engine->checkpoint_folder,
-                            (int)engine->config->checkpoint.keep, err);
+    int keep = engine->job.whole ? 1 : (int)engine->config->checkpoint.keep;
+    return checkpoint_clean(engine->disk, engine->checkpoint_folder, keep, err);
 }
 
 leat_status checkpointer_write(struct engine *engine, leat_error *err) {
@@ -182,32 +185,59 @@ void *checkpointer_run(void *context) {
     return NULL;
 }
 
-leat_status engine_checkpoint(struct engine *engine, leat_error *err) {
-    if (engine->options.without_checkpoints) {
-        return error_set(err, LEAT_UNSUPPORTED, "this engine was opened without checkpoints");
-    }
-    if (engine->options.inline_mode) {
-        TRY(checkpointer_freeze(engine, err));
-        return checkpointer_write(engine, err);
-    }
-    mutex_lock(&engine->mutex);
-    /* One that already runs began before this call: the wanted one follows it. */
+/* Waits for the checkpoint that begins next; the mutex is held. One that already runs began before
+ * this call: the wanted one follows it. */
+static leat_status wanted_wait(struct engine *engine, leat_error *err) {
     uint64_t target = engine->checkpoint_ended + (engine->checkpoint_running ? 2 : 1);
     engine->checkpoint_wanted = true;
     log_wake(engine->log);
     while (engine->checkpoint_ended < target && !engine->failed && !engine->stopping) {
         condition_wait_ms(&engine->moved, &engine->mutex, 1000);
     }
-    leat_error error = engine->checkpoint_error;
-    bool ended = engine->checkpoint_ended >= target;
-    mutex_unlock(&engine->mutex);
-    if (!ended) {
+    if (engine->checkpoint_ended < target) {
         return error_set(err, LEAT_CLOSED, "the engine stopped before the checkpoint was written");
     }
-    if (error.status < 0 && err) {
-        *err = error;
+    if (engine->checkpoint_error.status < 0 && err) {
+        *err = engine->checkpoint_error;
     }
-    return error.status;
+    return engine->checkpoint_error.status;
+}
+
+static leat_status wanted_write(struct engine *engine, bool whole, uint64_t *sequence,
+                                leat_error *err) {
+    if (engine->options.without_checkpoints) {
+        return error_set(err, LEAT_UNSUPPORTED, "this engine was opened without checkpoints");
+    }
+    mutex_lock(&engine->mutex);
+    engine->whole_wanted = engine->whole_wanted || whole;
+    leat_status status;
+    if (engine->options.inline_mode) {
+        mutex_unlock(&engine->mutex);
+        status = checkpointer_freeze(engine, err);
+        if (status >= 0) {
+            status = checkpointer_write(engine, err);
+        }
+        mutex_lock(&engine->mutex);
+    } else {
+        uint64_t wholes = engine->checkpoint_wholes;
+        status = wanted_wait(engine, err);
+        if (status == LEAT_OK && whole && engine->checkpoint_wholes == wholes) {
+            status = error_retry(err, LEAT_IO, "the self-contained checkpoint failed");
+        }
+    }
+    *sequence = engine->checkpoint_sequence;
+    mutex_unlock(&engine->mutex);
+    return status;
+}
+
+leat_status engine_checkpoint(struct engine *engine, leat_error *err) {
+    uint64_t sequence;
+    return wanted_write(engine, false, &sequence, err);
+}
+
+leat_status checkpointer_whole(struct engine *engine, uint64_t *sequence, leat_error *err) {
+    uint64_t own;
+    return wanted_write(engine, true, sequence ? sequence : &own, err);
 }
 
 /* --- restoring --- */

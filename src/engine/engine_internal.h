@@ -16,6 +16,7 @@ struct checkpoint_job {
     struct state_snapshot *states[FLOW_STATES];
     struct model_snapshot *model;
     bool model_frozen; /* the trainer has come to the marker */
+    bool whole;        /* refers to no older file, and the older ones go afterwards */
 };
 
 struct engine {
@@ -52,7 +53,9 @@ struct engine {
     bool stopping;
     bool checkpoint_wanted; /* somebody waits in engine_checkpoint */
     bool checkpoint_running;
-    uint64_t checkpoint_ended; /* how many ended, well or not */
+    bool whole_wanted;          /* the next one is to be self-contained */
+    uint64_t checkpoint_ended;  /* how many ended, well or not */
+    uint64_t checkpoint_wholes; /* how many self-contained ones ended well */
     leat_error checkpoint_error;
     struct checkpoint_job job;
     uint64_t checkpoint_sequence; /* of the newest one written */
@@ -77,6 +80,12 @@ void engine_fail(struct engine *engine, const char *what, const leat_error *err)
 /* Freezes at the applied position; runner's thread (or inline). LEAT_AGAIN: one is running. */
 leat_status checkpointer_freeze(struct engine *engine, leat_error *err);
 leat_status checkpointer_write(struct engine *engine, leat_error *err);
+/* Writes a self-contained checkpoint at the applied position or after it and removes every older
+ * one: then no byte of any checkpoint is from before this call. Waits for both. `*sequence` (may be
+ * NULL): its position. On a failure the older ones stay; call again. LEAT_UNSUPPORTED without
+ * checkpoints, LEAT_CLOSED when the engine stops. Any thread but flow's, the trainer's and the one
+ * that writes checkpoints; inline mode: the one thread. */
+leat_status checkpointer_whole(struct engine *engine, uint64_t *sequence, leat_error *err);
 void *checkpointer_run(void *engine);
 /* LEAT_NOT_FOUND: there is none. On a failure flow and model hold rubbish. */
 leat_status checkpointer_restore(struct engine *engine, uint64_t *sequence, leat_error *err);
