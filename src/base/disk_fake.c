@@ -16,9 +16,13 @@ struct disk_fake {
     uint64_t step; /* of the last call */
     uint64_t fail_step;
     uint64_t cut_step;
-    uint64_t power; /* restarts so far: handles of another number are dead */
-    bool fail_full;
+    uint64_t power;     /* restarts so far: handles of another number are dead */
+    uint64_t bytes_max; /* 0: no bound */
+    enum disk_fault fault;
     bool is_cut;
+    bool in_hook;
+    void (*hook)(void *context);
+    void *hook_context;
 };
 
 struct fake_file {
@@ -32,11 +36,6 @@ struct fake_file {
 
 /* --- steps --- */
 
-static leat_status fake_fail(leat_error *err, const char *path, const char *verb, int code) {
-    leat_status status = code == ENOSPC ? LEAT_FULL : LEAT_IO;
-    return error_set(err, status, "%s: could not %s: %s", path, verb, strerror(code));
-}
-
 /* A call that has begun, with the mutex held until step_end. */
 struct step {
     struct disk_fake *fake;
@@ -46,24 +45,48 @@ struct step {
     uint64_t number;
     leat_status status; /* what the call answers, unless its work fails */
     bool works;         /* the work is to be done, whatever the call answers */
+    bool late;          /* the work counts as done, whatever the call answers */
+    bool half;          /* of a write, only the first half */
+    bool loses;         /* a sync gives up what it was to save */
 };
+
+static void fake_hook(struct disk_fake *fake) {
+    if (fake->hook && !fake->in_hook) {
+        fake->in_hook = true;
+        fake->hook(fake->hook_context);
+        fake->in_hook = false;
+    }
+}
+
+/* The call that a test wanted to fail. */
+static void step_fault(struct step *step, bool is_write) {
+    enum disk_fault fault = step->fake->fault;
+    bool full = is_write && (fault == DISK_FAULT_FULL || fault == DISK_FAULT_SHORT);
+    step->status = disk_error(step->err, step->path, step->verb, full ? ENOSPC : EIO);
+    step->half = full && fault == DISK_FAULT_SHORT;
+    step->loses = fault == DISK_FAULT_LOST;
+    step->late = fault == DISK_FAULT_LATE;
+    step->works = step->half || step->late;
+    step->err = NULL;
+}
 
 static struct step step_begin(struct disk *disk, const char *path, const char *verb, bool is_write,
                               leat_error *err) {
     struct disk_fake *fake = disk->context;
+    fake_hook(fake);
     mutex_lock(&fake->mutex);
+    memory_spare(true);
     struct step step = {.fake = fake, .path = path, .verb = verb, .err = err, .works = true};
     step.number = ++fake->step;
     if (fake->is_cut) {
         step.works = false;
-        step.status = fake_fail(err, path, verb, EIO);
+        step.status = disk_error(err, path, verb, EIO);
     } else if (step.number == fake->cut_step) {
         fake->is_cut = true;
-        step.status = fake_fail(err, path, verb, EIO);
+        step.status = disk_error(err, path, verb, EIO);
         step.err = NULL;
     } else if (step.number == fake->fail_step) {
-        step.works = false;
-        step.status = fake_fail(err, path, verb, is_write && fake->fail_full ? ENOSPC : EIO);
+        step_fault(&step, is_write);
     }
     return step;
 }
@@ -76,19 +99,20 @@ static struct step step_begin_file(struct file *file, const char *verb, bool is_
     bool dead = fake_file->power != step.fake->power;
     if (step.works && (dead || (is_write && !fake_file->writable))) {
         step.works = false;
-        step.status = fake_fail(step.err, step.path, verb, EBADF);
+        step.status = disk_error(step.err, step.path, verb, EBADF);
     }
     return step;
 }
 
 static leat_status step_end(const struct step *step, leat_status work) {
+    memory_spare(false);
     mutex_unlock(&step->fake->mutex);
     return step->status != LEAT_OK ? step->status : work;
 }
 
 /* The work failed for a reason of POSIX. */
 static leat_status step_fail(const struct step *step, int code) {
-    return fake_fail(step->err, step->path, step->verb, code);
+    return disk_error(step->err, step->path, step->verb, code);
 }
 
 /* --- paths --- */
@@ -210,6 +234,28 @@ static leat_status fake_read(struct file *file, void *data, size_t count, uint64
     return step_end(&step, LEAT_OK);
 }
 
+static uint64_t fake_bytes(const struct image *image) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < image->inode_count; i++) {
+        bytes += image->inodes[i]->content.size;
+    }
+    return bytes;
+}
+
+/* How much of a write is stored: half of it when it is to fail so, and what fits on the disk. */
+static size_t write_room(const struct step *step, const struct inode *inode, size_t count,
+                         uint64_t offset) {
+    size_t wanted = step->half ? count / 2 : count;
+    uint64_t end = inode->content.size;
+    if (step->fake->bytes_max == 0 || offset + wanted <= end) {
+        return wanted;
+    }
+    uint64_t used = fake_bytes(&step->fake->image);
+    uint64_t room = step->fake->bytes_max > used ? step->fake->bytes_max - used : 0;
+    uint64_t stored_end = end + room > offset ? end + room : offset;
+    return stored_end - offset < wanted ? (size_t)(stored_end - offset) : wanted;
+}
+
 static leat_status fake_write(struct file *file, const void *data, size_t count, uint64_t offset,
                               leat_error *err) {
     struct step step = step_begin_file(file, "write", true, err);
@@ -218,16 +264,23 @@ static leat_status fake_write(struct file *file, const void *data, size_t count,
         work = step_fail(&step, EFBIG);
     } else if (step.works) {
         struct inode *inode = ((struct fake_file *)file)->inode;
-        work = inode_write(inode, step.number, data, count, offset, step.err);
+        size_t room = write_room(&step, inode, count, offset);
+        work = inode_write(inode, step.number, data, room, offset, step.err);
+        if (work == LEAT_OK && room < count) {
+            work = step_fail(&step, ENOSPC);
+        }
     }
     return step_end(&step, work);
 }
 
 static leat_status fake_sync(struct file *file, leat_error *err) {
     struct step step = step_begin_file(file, "sync", false, err);
+    struct inode *inode = ((struct fake_file *)file)->inode;
     leat_status work = LEAT_OK;
-    if (step.works && step.status == LEAT_OK) {
-        work = inode_sync(((struct fake_file *)file)->inode, step.err);
+    if (step.loses) {
+        inode_lose(inode);
+    } else if (step.works && (step.status == LEAT_OK || step.late)) {
+        work = inode_sync(inode, step.err);
     }
     return step_end(&step, work);
 }
@@ -370,7 +423,7 @@ static leat_status sync_folder_work(const struct step *step) {
     if (!folder) {
         return step_fail(step, code);
     }
-    if (step->status == LEAT_OK) {
+    if (step->status == LEAT_OK || step->late) {
         image_sync_folder(&step->fake->image, folder);
     }
     return LEAT_OK;
@@ -493,11 +546,30 @@ struct disk *disk_fake_disk(struct disk_fake *fake) {
     return &fake->disk;
 }
 
-void disk_fake_fail_at(struct disk_fake *fake, uint64_t step, bool full) {
+void disk_fake_fail_at(struct disk_fake *fake, uint64_t step, enum disk_fault fault) {
     mutex_lock(&fake->mutex);
     fake->fail_step = step;
-    fake->fail_full = full;
+    fake->fault = fault;
     mutex_unlock(&fake->mutex);
+}
+
+void disk_fake_bound(struct disk_fake *fake, uint64_t bytes) {
+    mutex_lock(&fake->mutex);
+    fake->bytes_max = bytes;
+    mutex_unlock(&fake->mutex);
+}
+
+uint64_t disk_fake_bytes(const struct disk_fake *fake) {
+    struct mutex *mutex = (struct mutex *)&fake->mutex;
+    mutex_lock(mutex);
+    uint64_t bytes = fake_bytes(&fake->image);
+    mutex_unlock(mutex);
+    return bytes;
+}
+
+void disk_fake_on_step(struct disk_fake *fake, void (*hook)(void *context), void *context) {
+    fake->hook = hook;
+    fake->hook_context = context;
 }
 
 void disk_fake_cut_at(struct disk_fake *fake, uint64_t step) {
@@ -556,7 +628,7 @@ static leat_status set_work(struct image *image, const char *path, const void *d
         code = EISDIR;
     }
     if (code != 0) {
-        return fake_fail(NULL, path, "set", code);
+        return disk_error(NULL, path, "set", code);
     }
     if (!target.inode) {
         TRY(image_create(image, 0, false, &target.place, &target.inode, NULL));

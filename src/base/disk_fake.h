@@ -1,10 +1,10 @@
 /* A disk in memory that forgets, tears and fails, from one seed. For tests.
  *
- * Every call but file_close counts as one step, from 1. At step `fail_at` the call fails (LEAT_IO,
- * or LEAT_FULL for a write when `full` is set) without effect, once. At step `cut_at` the power
- * goes: that call and every later one fail until disk_fake_restart, which throws away what was not
- * synced: each unsynced write is kept, dropped or torn by a hash of (seed, step), each unsynced
- * name likewise. The call that the cut meets may have reached the disk: it counts as unsynced.
+ * Every call but file_close counts as one step, from 1. At step `fail_at` the call fails once, in
+ * the way of a `disk_fault`. At step `cut_at` the power goes: that call and every later one fail
+ * until disk_fake_restart, which throws away what was not synced: each unsynced write is kept,
+ * dropped or torn by a hash of (seed, step), each unsynced name likewise. The call that the cut
+ * meets may have reached the disk: it counts as unsynced.
  *
  * A file that is synced has durable bytes, but not a durable name: a folder that was never synced
  * may forget its files, and so may a folder whose own name is lost. A dropped rename leaves both
@@ -17,12 +17,29 @@
 
 struct disk_fake;
 
+enum disk_fault {
+    DISK_FAULT_IO,    /* nothing is done: LEAT_IO */
+    DISK_FAULT_FULL,  /* nothing is done: LEAT_FULL of a write or truncation, of others LEAT_IO */
+    DISK_FAULT_SHORT, /* a write stores its first half and answers LEAT_FULL; others as FULL */
+    DISK_FAULT_LATE,  /* all is done, and the answer is LEAT_IO */
+    DISK_FAULT_LOST,  /* a file_sync answers LEAT_IO and gives up what was to be synced: it may be
+                         read until the power goes, and no later sync saves it; others as IO */
+    DISK_FAULTS
+};
+
 leat_status disk_fake_create(uint64_t seed, struct disk_fake **out, leat_error *err);
 void disk_fake_destroy(struct disk_fake *fake); /* close its files before */
 struct disk *disk_fake_disk(struct disk_fake *fake);
 
-void disk_fake_fail_at(struct disk_fake *fake, uint64_t step, bool full); /* 0: never */
-void disk_fake_cut_at(struct disk_fake *fake, uint64_t step);             /* 0: never */
+void disk_fake_fail_at(struct disk_fake *fake, uint64_t step, enum disk_fault fault); /* 0: never */
+void disk_fake_cut_at(struct disk_fake *fake, uint64_t step);                         /* 0: never */
+/* No file grows while all files together hold this many bytes: what fits of a write is stored, and
+ * it answers LEAT_FULL. 0: as much as memory holds. */
+void disk_fake_bound(struct disk_fake *fake, uint64_t bytes);
+uint64_t disk_fake_bytes(const struct disk_fake *fake); /* of all files */
+/* Before each call, outside of the fake's lock, `hook` is called: what a test lets happen while a
+ * slow disk works. Calls that it makes itself do not call it. For one thread. NULL: none. */
+void disk_fake_on_step(struct disk_fake *fake, void (*hook)(void *context), void *context);
 uint64_t disk_fake_steps(const struct disk_fake *fake);
 bool disk_fake_is_cut(const struct disk_fake *fake);
 /* Power comes back: open handles of before are dead (their calls fail; close them all the same),

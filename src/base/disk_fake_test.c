@@ -391,7 +391,7 @@ static void test_a_failed_call_has_no_effect(void **state) {
         bytes_init(&before);
         bytes_init(&after);
         append_state(fake, &before);
-        disk_fake_fail_at(fake, disk_fake_steps(fake) + 1, true);
+        disk_fake_fail_at(fake, disk_fake_steps(fake) + 1, DISK_FAULT_FULL);
         leat_status expected = failing == 2 || failing == 4 ? LEAT_FULL : LEAT_IO;
         assert_int_equal(script_call(disk_fake_disk(fake), failing, &file), expected);
         append_state(fake, &after);
@@ -453,7 +453,8 @@ static void test_locks_do_not_outlive_the_power(void **state) {
 }
 
 /* disk_put, cut or failing at each of its steps: old or new, whole; new once it answered. */
-static void put_and_check(uint64_t seed, uint64_t step, bool cut) {
+/* `fault`: DISK_FAULTS for a power cut. */
+static void put_and_check(uint64_t seed, uint64_t step, enum disk_fault fault) {
     static const char *const outcomes[] = {"old old old", "new"};
     struct disk_fake *fake = fake_new(seed);
     struct disk *disk = disk_fake_disk(fake);
@@ -461,15 +462,15 @@ static void put_and_check(uint64_t seed, uint64_t step, bool cut) {
     TRY_TEST(disk_sync_folder(disk, ".", NULL));
     TRY_TEST(disk_put(disk, "g/f", outcomes[0], strlen(outcomes[0]), NULL));
     uint64_t at = disk_fake_steps(fake) + step;
-    if (cut) {
+    if (fault == DISK_FAULTS) {
         disk_fake_cut_at(fake, at);
     } else {
-        disk_fake_fail_at(fake, at, false);
+        disk_fake_fail_at(fake, at, fault);
     }
     leat_status status = disk_put(disk, "g/f", outcomes[1], strlen(outcomes[1]), NULL);
     disk_fake_restart(fake);
     disk_fake_cut_at(fake, 0); /* a step beyond the last one of disk_put */
-    disk_fake_fail_at(fake, 0, false);
+    disk_fake_fail_at(fake, 0, DISK_FAULT_IO);
     int outcome = outcome_of(fake, "g/f", outcomes, 2);
     assert_true(outcome == 1 || status < 0);
     TRY_TEST(disk_put(disk, "g/f", "again", 5, NULL));
@@ -481,8 +482,9 @@ static void test_put_is_whole(void **state) {
     (void)state;
     for (uint64_t seed = 0; seed < 30; seed++) {
         for (uint64_t step = 1; step <= 8; step++) {
-            put_and_check(seed, step, true);
-            put_and_check(seed, step, false);
+            for (int fault = 0; fault <= DISK_FAULTS; fault++) {
+                put_and_check(seed, step, (enum disk_fault)fault);
+            }
         }
     }
 }
@@ -508,6 +510,101 @@ static void test_damage_is_durable(void **state) {
     disk_fake_destroy(fake);
 }
 
+/* --- ways to fail --- */
+
+static void test_a_short_write_stores_its_half(void **state) {
+    (void)state;
+    struct disk_fake *fake = fake_new(1);
+    struct file *file = open_file(fake, "f");
+    disk_fake_fail_at(fake, disk_fake_steps(fake) + 1, DISK_FAULT_SHORT);
+    assert_int_equal(file_write(file, "abcdef", 6, 0, NULL), LEAT_FULL);
+    assert_string_equal(content_text(fake, "f"), "abc");
+    file_close(file);
+    disk_fake_destroy(fake);
+}
+
+static void test_a_late_failure_is_done_all_the_same(void **state) {
+    (void)state;
+    struct disk_fake *fake = fake_new(1);
+    struct file *file = open_file(fake, "f");
+    write_fill(file, 'a', 3, 0);
+    TRY_TEST(disk_sync_folder(disk_fake_disk(fake), "", NULL));
+    disk_fake_fail_at(fake, disk_fake_steps(fake) + 1, DISK_FAULT_LATE);
+    assert_int_equal(file_sync(file, NULL), LEAT_IO);
+    disk_fake_restart(fake);
+    assert_string_equal(content_text(fake, "f"), "aaa");
+    file_close(file);
+    disk_fake_fail_at(fake, disk_fake_steps(fake) + 1, DISK_FAULT_LATE);
+    assert_int_equal(disk_rename(disk_fake_disk(fake), "f", "g", NULL), LEAT_IO);
+    assert_string_equal(content_text(fake, "g"), "aaa");
+    disk_fake_destroy(fake);
+}
+
+/* What a failed sync gave up is read until the power goes; a later sync saves what came later. */
+static void test_a_lost_sync_is_never_made_good(void **state) {
+    (void)state;
+    struct disk_fake *fake = fake_new(1);
+    struct file *file = open_file(fake, "f");
+    char got[4] = "";
+    size_t count;
+    write_fill(file, 'a', 3, 0);
+    TRY_TEST(file_sync(file, NULL));
+    TRY_TEST(disk_sync_folder(disk_fake_disk(fake), "", NULL));
+    write_fill(file, 'b', 2, 0);
+    disk_fake_fail_at(fake, disk_fake_steps(fake) + 1, DISK_FAULT_LOST);
+    assert_int_equal(file_sync(file, NULL), LEAT_IO);
+    write_fill(file, 'c', 1, 0);
+    TRY_TEST(file_sync(file, NULL));
+    TRY_TEST(file_read(file, got, 3, 0, &count, NULL));
+    assert_string_equal(got, "cba");
+    disk_fake_restart(fake);
+    assert_string_equal(content_text(fake, "f"), "caa");
+    file_close(file);
+    disk_fake_destroy(fake);
+}
+
+static void test_a_bound_lets_nothing_grow_beyond(void **state) {
+    (void)state;
+    struct disk_fake *fake = fake_new(1);
+    struct file *file = open_file(fake, "f");
+    leat_error err;
+    disk_fake_bound(fake, 5);
+    write_fill(file, 'a', 3, 0);
+    assert_int_equal(file_write(file, "bbbb", 4, 3, &err), LEAT_FULL);
+    assert_non_null(strstr(err.message, "free space"));
+    assert_int_equal(disk_fake_bytes(fake), 5);
+    write_fill(file, 'c', 5, 0); /* nothing grows */
+    assert_int_equal(file_write(file, "d", 1, 5, NULL), LEAT_FULL);
+    assert_string_equal(content_text(fake, "f"), "ccccc");
+    disk_fake_bound(fake, 0);
+    write_fill(file, 'd', 1, 5);
+    assert_string_equal(content_text(fake, "f"), "cccccd");
+    file_close(file);
+    disk_fake_destroy(fake);
+}
+
+static void count_and_write(void *context) {
+    struct file *file = context;
+    uint64_t size;
+    TRY_TEST(file_size(file, &size, NULL));
+    TRY_TEST(file_write(file, "x", 1, size, NULL));
+}
+
+static void test_each_call_lets_others_go_first(void **state) {
+    (void)state;
+    struct disk_fake *fake = fake_new(1);
+    struct file *beside = open_file(fake, "beside");
+    struct file *file = open_file(fake, "f");
+    disk_fake_on_step(fake, count_and_write, beside);
+    write_fill(file, 'a', 1, 0);
+    TRY_TEST(file_sync(file, NULL));
+    disk_fake_on_step(fake, NULL, NULL);
+    assert_string_equal(content_text(fake, "beside"), "xx");
+    file_close(file);
+    file_close(beside);
+    disk_fake_destroy(fake);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_after_a_cut),
@@ -523,6 +620,11 @@ int main(void) {
         cmocka_unit_test(test_locks_do_not_outlive_the_power),
         cmocka_unit_test(test_put_is_whole),
         cmocka_unit_test(test_damage_is_durable),
+        cmocka_unit_test(test_a_short_write_stores_its_half),
+        cmocka_unit_test(test_a_late_failure_is_done_all_the_same),
+        cmocka_unit_test(test_a_lost_sync_is_never_made_good),
+        cmocka_unit_test(test_a_bound_lets_nothing_grow_beyond),
+        cmocka_unit_test(test_each_call_lets_others_go_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -203,6 +203,10 @@ leat_status inode_sync(struct inode *inode, leat_error *err) {
     return LEAT_OK;
 }
 
+void inode_lose(struct inode *inode) {
+    inode_forget_changes(inode);
+}
+
 leat_status inode_expose(struct inode *inode, leat_error *err) {
     TRY(inode_sync(inode, err));
     inode->exposed = true;

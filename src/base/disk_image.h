@@ -81,6 +81,8 @@ leat_status inode_truncate(struct inode *inode, uint64_t step, uint64_t size, le
 /* Pending changes become durable: of a file's bytes; of the names in a folder (a rename between
  * two folders with the first of them that is synced). */
 leat_status inode_sync(struct inode *inode, leat_error *err);
+/* Pending changes of a file's bytes will never be durable; they may be read until a restart. */
+void inode_lose(struct inode *inode);
 /* Syncs, and from now to the next call on the inode its content may be changed in place: such a
  * change is durable at once. */
 leat_status inode_expose(struct inode *inode, leat_error *err);

@@ -21,15 +21,6 @@ struct real_file {
     char path[]; /* for messages */
 };
 
-static leat_status real_fail(leat_error *err, const char *path, const char *verb, int code) {
-    if (code == ENOSPC || code == EDQUOT) {
-        return error_retry(err, LEAT_FULL,
-                           "%s: could not %s: %s; free space in its file system, then try again",
-                           path, verb, strerror(code));
-    }
-    return error_set(err, LEAT_IO, "%s: could not %s: %s", path, verb, strerror(code));
-}
-
 static int open_uninterrupted(const char *path, int flags, mode_t mode) {
     int descriptor;
     do {
@@ -70,7 +61,7 @@ static leat_status real_open(struct disk *disk, const char *path, enum file_mode
     int descriptor = open_uninterrupted(path, flags[mode], 0666);
     if (descriptor >= 0 && descriptor_is_folder(descriptor)) {
         close(descriptor);
-        return real_fail(err, path, "open", EISDIR);
+        return disk_error(err, path, "open", EISDIR);
     }
     if (descriptor >= 0) {
         return real_wrap(disk, path, descriptor, out, err);
@@ -81,7 +72,7 @@ static leat_status real_open(struct disk *disk, const char *path, enum file_mode
     if (errno == EEXIST && mode == FILE_CREATE) {
         return error_set(err, LEAT_CONFLICT, "%s: could not create: it is there already", path);
     }
-    return real_fail(err, path, mode == FILE_READ ? "open" : "create", errno);
+    return disk_error(err, path, mode == FILE_READ ? "open" : "create", errno);
 }
 
 static void real_close(struct file *file) {
@@ -103,7 +94,7 @@ static leat_status real_read(struct file *file, void *data, size_t count, uint64
         if (moved > 0) {
             *got += (size_t)moved;
         } else if (errno != EINTR) {
-            return real_fail(err, real->path, "read", errno);
+            return disk_error(err, real->path, "read", errno);
         }
     }
     return LEAT_OK;
@@ -121,9 +112,9 @@ static leat_status real_write(struct file *file, const void *data, size_t count,
             done += (size_t)moved;
         } else if (moved == 0) {
             /* No progress without a reason would loop for ever. */
-            return real_fail(err, real->path, "write", ENOSPC);
+            return disk_error(err, real->path, "write", ENOSPC);
         } else if (errno != EINTR) {
-            return real_fail(err, real->path, "write", errno);
+            return disk_error(err, real->path, "write", errno);
         }
     }
     return LEAT_OK;
@@ -133,7 +124,7 @@ static leat_status real_sync(struct file *file, leat_error *err) {
     const struct real_file *real = (const struct real_file *)file;
     while (fdatasync(real->descriptor) != 0) {
         if (errno != EINTR) {
-            return real_fail(err, real->path, "sync", errno);
+            return disk_error(err, real->path, "sync", errno);
         }
     }
     return LEAT_OK;
@@ -143,7 +134,7 @@ static leat_status real_truncate(struct file *file, uint64_t size, leat_error *e
     const struct real_file *real = (const struct real_file *)file;
     while (ftruncate(real->descriptor, (off_t)size) != 0) {
         if (errno != EINTR) {
-            return real_fail(err, real->path, "truncate", errno);
+            return disk_error(err, real->path, "truncate", errno);
         }
     }
     return LEAT_OK;
@@ -153,7 +144,7 @@ static leat_status real_size(struct file *file, uint64_t *out, leat_error *err) 
     const struct real_file *real = (const struct real_file *)file;
     struct stat status;
     if (fstat(real->descriptor, &status) != 0) {
-        return real_fail(err, real->path, "size", errno);
+        return disk_error(err, real->path, "size", errno);
     }
     *out = (uint64_t)status.st_size;
     return LEAT_OK;
@@ -162,7 +153,7 @@ static leat_status real_size(struct file *file, uint64_t *out, leat_error *err) 
 static leat_status real_rename(struct disk *disk, const char *from, const char *to,
                                leat_error *err) {
     (void)disk;
-    return rename(from, to) == 0 ? LEAT_OK : real_fail(err, from, "rename", errno);
+    return rename(from, to) == 0 ? LEAT_OK : disk_error(err, from, "rename", errno);
 }
 
 static leat_status real_remove(struct disk *disk, const char *path, leat_error *err) {
@@ -173,7 +164,7 @@ static leat_status real_remove(struct disk *disk, const char *path, leat_error *
     if (errno == EISDIR) {
         return error_set(err, LEAT_CONFLICT, "%s: could not remove: it is a folder", path);
     }
-    return errno == ENOENT ? LEAT_NOT_FOUND : real_fail(err, path, "remove", errno);
+    return errno == ENOENT ? LEAT_NOT_FOUND : disk_error(err, path, "remove", errno);
 }
 
 static leat_status real_make_folder(struct disk *disk, const char *path, leat_error *err) {
@@ -186,19 +177,19 @@ static leat_status real_make_folder(struct disk *disk, const char *path, leat_er
     if (code == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
         return LEAT_OK;
     }
-    return real_fail(err, path, "make a folder", code);
+    return disk_error(err, path, "make a folder", code);
 }
 
 static leat_status real_remove_folder(struct disk *disk, const char *path, leat_error *err) {
     (void)disk;
-    return rmdir(path) == 0 ? LEAT_OK : real_fail(err, path, "remove the folder", errno);
+    return rmdir(path) == 0 ? LEAT_OK : disk_error(err, path, "remove the folder", errno);
 }
 
 static leat_status real_sync_folder(struct disk *disk, const char *path, leat_error *err) {
     (void)disk;
     int descriptor = open_uninterrupted(path, O_RDONLY | O_DIRECTORY, 0);
     if (descriptor < 0) {
-        return real_fail(err, path, "open the folder", errno);
+        return disk_error(err, path, "open the folder", errno);
     }
     int failed;
     do {
@@ -206,7 +197,7 @@ static leat_status real_sync_folder(struct disk *disk, const char *path, leat_er
     } while (failed != 0 && errno == EINTR);
     int code = errno;
     close(descriptor);
-    return failed == 0 ? LEAT_OK : real_fail(err, path, "sync the folder", code);
+    return failed == 0 ? LEAT_OK : disk_error(err, path, "sync the folder", code);
 }
 
 static int entry_is_name(const struct dirent *entry) {
@@ -225,7 +216,7 @@ static leat_status real_list(struct disk *disk, const char *path,
     struct dirent **entries;
     int count = scandir(path, &entries, entry_is_name, entry_compare);
     if (count < 0) {
-        return errno == ENOENT ? LEAT_NOT_FOUND : real_fail(err, path, "list", errno);
+        return errno == ENOENT ? LEAT_NOT_FOUND : disk_error(err, path, "list", errno);
     }
     leat_status status = LEAT_OK;
     for (int i = 0; i < count; i++) {
@@ -242,7 +233,7 @@ static leat_status real_lock(struct disk *disk, const char *path, struct file **
                              leat_error *err) {
     int descriptor = open_uninterrupted(path, O_RDWR | O_CREAT, 0666);
     if (descriptor < 0) {
-        return real_fail(err, path, "create", errno);
+        return disk_error(err, path, "create", errno);
     }
     int failed;
     do {
@@ -259,7 +250,7 @@ static leat_status real_lock(struct disk *disk, const char *path, struct file **
                          "another folder",
                          path);
     }
-    return real_fail(err, path, "lock", code);
+    return disk_error(err, path, "lock", code);
 }
 
 struct disk *disk_real(void) {

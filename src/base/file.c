@@ -2,7 +2,38 @@
  * out of the small ones, so that a simulated disk sees (and may break) every step of them. */
 #include "base/file.h"
 
+#include <errno.h>
 #include <inttypes.h>
+
+/* The way out of a system's error. */
+static const char *way_out(int code) {
+    switch (code) {
+    case ENOSPC:
+    case EDQUOT: return "free space in its file system, then try again";
+    case EFBIG: return "raise the limit of file sizes (ulimit -f), then try again";
+    case EIO: return "check the disk (the kernel's messages name it), then open the folder again";
+    case EACCES:
+    case EPERM: return "let this user read and write there, then try again";
+    case EROFS: return "mount its file system for writing, then try again";
+    case EMFILE:
+    case ENFILE: return "raise the limit of open files (ulimit -n), then try again";
+    case ENOENT: return "make the folder it stands in, or set another path";
+    case EISDIR: return "move the folder away, or set another path";
+    case EEXIST:
+    case ENOTDIR: return "move the file away that stands where a folder belongs";
+    case ENOTEMPTY: return "move away what is in it";
+    default: return "check the path and its file system, then try again";
+    }
+}
+
+leat_status disk_error(leat_error *err, const char *path, const char *verb, int code) {
+    if (code == ENOSPC || code == EDQUOT || code == EFBIG) {
+        return error_retry(err, LEAT_FULL, "%s: could not %s: %s; %s", path, verb, strerror(code),
+                           way_out(code));
+    }
+    return error_set(err, LEAT_IO, "%s: could not %s: %s; %s", path, verb, strerror(code),
+                     way_out(code));
+}
 
 leat_status file_open(struct disk *disk, const char *path, enum file_mode mode, struct file **out,
                       leat_error *err) {

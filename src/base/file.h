@@ -55,6 +55,9 @@ struct file {
 };
 
 struct disk *disk_real(void);
+/* For implementations: LEAT_FULL where there is no room, else LEAT_IO, with the path, what was
+ * wanted, the system's words for `code` (an errno), and the way out. */
+leat_status disk_error(leat_error *err, const char *path, const char *verb, int code);
 
 leat_status file_open(struct disk *disk, const char *path, enum file_mode mode, struct file **out,
                       leat_error *err); /* LEAT_NOT_FOUND (positive) when FILE_READ finds nothing */

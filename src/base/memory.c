@@ -10,9 +10,14 @@
 #include <unistd.h>
 
 static _Atomic uint64_t allocations;
+static _Atomic uint64_t blocks;
 static _Atomic uint64_t fail_countdown; /* 0: off; 1: the next allocation fails */
+static _Thread_local int spared;        /* depth of memory_spare */
 
 static bool fail_asked_slow(void) {
+    if (spared > 0) {
+        return false;
+    }
     uint64_t left = atomic_load_explicit(&fail_countdown, memory_order_relaxed);
     while (left > 0) {
         if (atomic_compare_exchange_weak_explicit(&fail_countdown, &left, left - 1,
@@ -28,9 +33,10 @@ static inline bool fail_asked(void) {
     return __builtin_expect(left != 0, 0) && fail_asked_slow();
 }
 
-static void *counted(void *block) {
+static void *counted(void *block, bool is_new) {
     if (block) {
         atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&blocks, is_new, memory_order_relaxed);
     }
     return block;
 }
@@ -41,15 +47,16 @@ static size_t at_least_one(size_t bytes) {
 }
 
 void *memory_alloc(size_t bytes) {
-    return fail_asked() ? NULL : counted(malloc(at_least_one(bytes)));
+    return fail_asked() ? NULL : counted(malloc(at_least_one(bytes)), true);
 }
 
 void *memory_zalloc(size_t bytes) {
-    return fail_asked() ? NULL : counted(calloc(1, at_least_one(bytes)));
+    return fail_asked() ? NULL : counted(calloc(1, at_least_one(bytes)), true);
 }
 
 void *memory_resize(void *block, size_t bytes) {
-    return fail_asked() ? NULL : counted(realloc(block, at_least_one(bytes)));
+    bool is_new = !block;
+    return fail_asked() ? NULL : counted(realloc(block, at_least_one(bytes)), is_new);
 }
 
 void *memory_aligned(size_t alignment, size_t bytes) {
@@ -57,7 +64,7 @@ void *memory_aligned(size_t alignment, size_t bytes) {
     if (fail_asked() || posix_memalign(&block, alignment, at_least_one(bytes)) != 0) {
         return NULL;
     }
-    return counted(block);
+    return counted(block, true);
 }
 
 char *memory_text(const char *text) {
@@ -70,11 +77,24 @@ char *memory_text(const char *text) {
 }
 
 void memory_free(void *block) {
+    atomic_fetch_sub_explicit(&blocks, block != NULL, memory_order_relaxed);
     free(block);
 }
 
 uint64_t memory_allocations(void) {
     return atomic_load_explicit(&allocations, memory_order_relaxed);
+}
+
+uint64_t memory_blocks(void) {
+    return atomic_load_explicit(&blocks, memory_order_relaxed);
+}
+
+void memory_spare(bool spare) {
+    spared += spare ? 1 : -1;
+}
+
+bool memory_fail_pending(void) {
+    return atomic_load_explicit(&fail_countdown, memory_order_relaxed) != 0;
 }
 
 void memory_fail_at(uint64_t n) {

@@ -3,6 +3,7 @@
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,8 +18,16 @@ void memory_free(void *block);                        /* NULL is fine */
 /* Number of successful allocations since the process started (all threads, relaxed). */
 uint64_t memory_allocations(void);
 
+/* Blocks that were allocated and not given back yet: what grows from run to run is a leak. */
+uint64_t memory_blocks(void);
+
 /* For tests: the n-th allocation from now (1 = the next) fails, once; 0 turns it off. */
 void memory_fail_at(uint64_t n);
+/* Whether the one that was asked for has not failed yet. */
+bool memory_fail_pending(void);
+/* Allocations of this thread between memory_spare(true) and memory_spare(false) neither count
+ * towards memory_fail_at nor fail: those of a test's own tools. May be nested. */
+void memory_spare(bool spare);
 
 /* Resident bytes of this process, as the kernel counts them; 0 where it does not say. */
 uint64_t memory_resident(void);

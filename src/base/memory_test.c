@@ -58,6 +58,36 @@ static void test_each_door_can_fail(void **state) {
     assert_null(memory_text("text"));
 }
 
+static void test_blocks_that_live_are_counted(void **state) {
+    (void)state;
+    uint64_t before = memory_blocks();
+    void *first = memory_alloc(8);
+    void *second = memory_resize(NULL, 8);
+    second = memory_resize(second, 100000);
+    memory_fail_at(1);
+    assert_null(memory_alloc(8));
+    assert_int_equal(memory_blocks() - before, 2);
+    memory_free(first);
+    memory_free(NULL);
+    memory_free(second);
+    assert_int_equal(memory_blocks(), before);
+}
+
+static void test_spared_allocations_do_not_fail(void **state) {
+    (void)state;
+    memory_fail_at(1);
+    memory_spare(true);
+    memory_spare(true);
+    memory_spare(false);
+    void *block = memory_alloc(8);
+    assert_non_null(block);
+    memory_free(block);
+    memory_spare(false);
+    assert_true(memory_fail_pending());
+    assert_null(memory_alloc(8));
+    assert_false(memory_fail_pending());
+}
+
 static void test_resident_memory_follows_use(void **state) {
     (void)state;
     size_t bytes = 32u << 20;
@@ -75,6 +105,8 @@ int main(void) {
         cmocka_unit_test(test_blocks_are_counted),
         cmocka_unit_test(test_the_nth_allocation_fails_once),
         cmocka_unit_test(test_each_door_can_fail),
+        cmocka_unit_test(test_blocks_that_live_are_counted),
+        cmocka_unit_test(test_spared_allocations_do_not_fail),
         cmocka_unit_test(test_resident_memory_follows_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
