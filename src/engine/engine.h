@@ -24,6 +24,9 @@ struct engine_options {
     int batch_rows;           /* rows flow takes at a time; 0: a frame at a time. Never changes
                                  any result; tests try many */
     struct metrics *metrics;  /* may be NULL */
+    /* Sees each example before it is learnt, on the thread that runs flow; NULL: nobody looks. */
+    void (*watch)(void *context, const struct example *example);
+    void *watch_context;
 };
 
 /* What opening found, in words for the operator: recovered log, checkpoint used, rows replayed. */

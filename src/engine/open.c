@@ -9,6 +9,9 @@
 static void on_example(void *context, const struct example *example) {
     struct engine *engine = context;
     leat_error err = {0};
+    if (engine->options.watch) {
+        engine->options.watch(engine->options.watch_context, example);
+    }
     if (trainer_push(engine->trainer, example, &err) < 0) {
         engine_fail(engine, "the trainer stopped", &err);
     }
