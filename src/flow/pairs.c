@@ -4,10 +4,9 @@
 #include "base/memory.h"
 #include "flow/decay.h"
 
-/* One record an item and side, so that a side grows on its own. */
-enum { PAIRS_OUT = 0, PAIRS_IN = 1 };
-
-/* Weights are forward-decayed from the record's base, `near` with its longer half-life. */
+/* A record is one side of an item, so that a side grows on its own; its kind is enum
+ * pairs_side. Weights are forward-decayed from the record's base, `near` with its longer half-life.
+ */
 struct neighbour {
     uint64_t item;
     double next, near;
@@ -161,28 +160,35 @@ static void side_push(struct pairs *pairs, const struct state_key *key, uint64_t
 }
 
 /* An item of the session has both records already, made when it was acted on itself. */
-static void item_begin(struct pairs *pairs, const struct row *row) {
-    state_enter(pairs->state, row->item_hash);
+void pairs_begin(struct pairs *pairs, struct slice item, uint64_t hash, int64_t time_ms) {
+    state_enter(pairs->state, hash);
     for (uint32_t kind = PAIRS_OUT; kind <= PAIRS_IN; kind++) {
-        struct state_key key = {row->item_hash, row->item, kind, 0};
-        side_at(pairs, &key, row->time_ms);
+        struct state_key key = {hash, item, kind, 0};
+        side_at(pairs, &key, time_ms);
     }
-    state_leave(pairs->state, row->item_hash);
+    state_leave(pairs->state, hash);
+}
+
+void pairs_link(struct pairs *pairs, struct slice item, uint64_t hash, enum pairs_side side,
+                uint64_t neighbour, int distance, int64_t time_ms) {
+    double fade = 1.0;
+    for (int i = 0; i < distance; i++) {
+        fade *= PAIRS_FADE;
+    }
+    struct state_key key = {hash, item, side, 0};
+    side_push(pairs, &key, neighbour, distance, fade, time_ms);
 }
 
 void pairs_push(struct pairs *pairs, const struct row *row, const uint64_t *session, int count) {
-    item_begin(pairs, row);
-    double fade = 1.0;
+    const struct slice unknown = {NULL, 0};
+    pairs_begin(pairs, row->item, row->item_hash, row->time_ms);
     int distance = 0;
     for (int i = 0; i < count && distance < PAIRS_BACK; i++) {
         if (session[i] == row->item_hash) {
             continue;
         }
-        struct state_key out = {session[i], {NULL, 0}, PAIRS_OUT, 0};
-        struct state_key in = {row->item_hash, row->item, PAIRS_IN, 0};
-        side_push(pairs, &out, row->item_hash, distance, fade, row->time_ms);
-        side_push(pairs, &in, session[i], distance, fade, row->time_ms);
-        fade *= PAIRS_FADE;
+        pairs_link(pairs, unknown, session[i], PAIRS_OUT, row->item_hash, distance, row->time_ms);
+        pairs_link(pairs, row->item, row->item_hash, PAIRS_IN, session[i], distance, row->time_ms);
         distance++;
     }
 }

@@ -39,6 +39,15 @@ void pairs_close(struct pairs *pairs);
 void pairs_push(struct pairs *pairs, const struct row *row, const uint64_t *session, int count);
 struct state *pairs_state(struct pairs *pairs);
 
+/* The parts of pairs_push, for hosts that keep the groups of a session's items apart: pairs_begin
+ * of the row's item, then for each item of the session a pairs_link of either side. */
+enum pairs_side { PAIRS_OUT, PAIRS_IN };
+void pairs_begin(struct pairs *pairs, struct slice item, uint64_t hash, int64_t time_ms);
+/* `item` is absent where only its hash is known: then pairs_begin came before, or nothing is done.
+ * `distance`: 0 to PAIRS_BACK - 1. */
+void pairs_link(struct pairs *pairs, struct slice item, uint64_t hash, enum pairs_side side,
+                uint64_t neighbour, int distance, int64_t time_ms);
+
 /* Any thread; neighbours are copied to the arena. False: none yet. */
 bool pairs_read(struct pairs *pairs, uint64_t item, struct arena *arena, struct pairs_view *out);
 
