@@ -242,14 +242,18 @@ static void top_push(struct tally *tally, const struct row *row, uint64_t region
     state_leave(tally->state, key.hash);
 }
 
-void tally_push(struct tally *tally, const struct row *row, uint64_t region) {
+bool tally_push_item(struct tally *tally, const struct row *row, uint64_t region) {
     if (!row->item.data || (row->kind != ROW_ACTION && !row_is_showing(tally->config, row))) {
-        return;
+        return false;
     }
     state_enter(tally->state, row->item_hash);
     bool liked = item_push(tally, row, region);
     state_leave(tally->state, row->item_hash);
-    if (liked) {
+    return liked;
+}
+
+void tally_push(struct tally *tally, const struct row *row, uint64_t region) {
+    if (tally_push_item(tally, row, region)) {
         top_push(tally, row, 0);
         if (region != 0) {
             top_push(tally, row, region);

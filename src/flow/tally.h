@@ -35,6 +35,9 @@ leat_status tally_open(const struct config *config, struct state_budget *budget,
                        leat_error *err);
 void tally_close(struct tally *tally);
 void tally_push(struct tally *tally, const struct row *row, uint64_t region); /* flow's thread */
+/* The same for the item alone, without what is acted on most: for hosts that keep groups of items
+ * apart. True: it was acted on. */
+bool tally_push_item(struct tally *tally, const struct row *row, uint64_t region);
 struct state *tally_state(struct tally *tally);
 
 /* Any thread. False: nothing happened to it yet (`out` is zero but for the item). */
