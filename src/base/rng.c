@@ -2,7 +2,10 @@
  * its state filled by splitmix64 from the seed, as its authors advise. */
 #include "base/rng.h"
 
+#include "base/clock.h"
+
 #include <math.h>
+#include <sys/random.h>
 
 static uint64_t splitmix(uint64_t *state) {
     *state += 0x9E3779B97F4A7C15u;
@@ -60,4 +63,13 @@ double rng_normal(struct rng *rng) {
 
 double rng_exponential(struct rng *rng, double mean) {
     return -mean * log(1.0 - rng_unit(rng));
+}
+
+uint64_t rng_entropy(void) {
+    uint64_t bits;
+    if (getrandom(&bits, sizeof(bits), 0) != (ssize_t)sizeof(bits)) { /* an old system */
+        uint64_t seed = clock_monotonic_ns() ^ (uint64_t)(uintptr_t)&bits;
+        bits = splitmix(&seed);
+    }
+    return bits;
 }

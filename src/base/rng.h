@@ -16,4 +16,8 @@ double rng_unit(struct rng *rng);                    /* uniform in [0, 1) */
 double rng_normal(struct rng *rng);                  /* mean 0, deviation 1 */
 double rng_exponential(struct rng *rng, double mean);
 
+/* 64 bits that nobody can foresee, from the system. For secrets; nothing that a replay must make
+ * again may depend on it. */
+uint64_t rng_entropy(void);
+
 #endif

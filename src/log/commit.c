@@ -1,6 +1,7 @@
 #include "log/commit.h"
 
 #include "base/memory.h"
+#include "log/forgets.h"
 #include "log/record.h"
 
 enum { COMMIT_ALIGNMENT = 64 };
@@ -25,6 +26,29 @@ static leat_status batch_measure(const struct batch *batch, struct frame *frame,
     return status == LEAT_CORRUPT ? error_in(err, LEAT_INVALID, "append") : status;
 }
 
+/* Notes the forget rows: hardly any commit has one. */
+static leat_status forgets_find(struct commit *commit, const struct batch *batches, int count,
+                                leat_error *err) {
+    struct bytes found;
+    bytes_init(&found);
+    uint32_t before = 0;
+    for (int i = 0; i < count; i++) {
+        for (int64_t row = forget_row(&batches[i], 0); row < batches[i].rows;
+             row = forget_row(&batches[i], row + 1)) {
+            bytes_put_u32(&found, before + (uint32_t)row);
+        }
+        before += (uint32_t)batches[i].rows;
+    }
+    leat_status status = bytes_status(&found, err);
+    if (status < 0) {
+        bytes_deinit(&found);
+        return status;
+    }
+    commit->forgets = (uint32_t *)(void *)found.data; /* taken: released by commit_deinit */
+    commit->forget_count = found.size / sizeof(uint32_t);
+    return LEAT_OK;
+}
+
 leat_status commit_init(struct commit *commit, const struct batch *batches, int count,
                         leat_error *err) {
     commit->next = NULL;
@@ -32,6 +56,8 @@ leat_status commit_init(struct commit *commit, const struct batch *batches, int 
     commit->size = 0;
     commit->count = count;
     commit->clamped = 0;
+    commit->forgets = NULL;
+    commit->forget_count = 0;
     if (count < 1 || count > COMMIT_BATCHES_MAX) {
         return error_set(err, LEAT_INVALID, "append: %d batches, 1 to %d are possible", count,
                          COMMIT_BATCHES_MAX);
@@ -40,8 +66,10 @@ leat_status commit_init(struct commit *commit, const struct batch *batches, int 
         TRY(batch_measure(&batches[i], &commit->frames[i], err));
         commit->size += FRAME_HEADER_BYTES + commit->frames[i].body_bytes;
     }
+    TRY(forgets_find(commit, batches, count, err));
     commit->data = memory_aligned(COMMIT_ALIGNMENT, commit->size);
     if (!commit->data) {
+        commit_deinit(commit);
         return error_memory(err, commit->size);
     }
     uint8_t *at = commit->data;
@@ -54,7 +82,9 @@ leat_status commit_init(struct commit *commit, const struct batch *batches, int 
 
 void commit_deinit(struct commit *commit) {
     memory_free(commit->data);
+    memory_free(commit->forgets);
     commit->data = NULL;
+    commit->forgets = NULL;
 }
 
 /* The values of EVENT_TIME inside the body of an event frame: behind the table of sizes and the
@@ -128,6 +158,7 @@ void commit_stamp(struct commit *commit, const struct commit_rules *rules, int64
             }
         }
         frame->log_id = rules->log_id;
+        frame->salt = rules->salt;
         frame->flags = (rules->event_clock ? FRAME_EVENT_CLOCK : 0u) |
                        (synced && i == 0 ? FRAME_SYNCED : 0u) |
                        (i == commit->count - 1 ? FRAME_COMMIT : 0u);

@@ -24,6 +24,7 @@ struct commit_rules {
     bool event_clock;
     int64_t oldest_ms;
     int64_t skew_ms;
+    uint32_t salt; /* of the log: frame.h */
 };
 
 struct commit {
@@ -32,6 +33,8 @@ struct commit {
     size_t size;
     int count;
     struct frame frames[COMMIT_BATCHES_MAX];
+    uint32_t *forgets; /* forget rows, counted from the commit's first row; NULL: none. Owned */
+    size_t forget_count;
     /* set by commit_stamp */
     uint64_t clamped; /* events whose time was moved */
     struct log_receipt receipt;

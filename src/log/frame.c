@@ -12,8 +12,10 @@ struct header {
     uint16_t version;
     uint16_t schema_id;
     uint32_t log_id;
-    uint32_t flags;
-    uint64_t body_bytes;
+    uint16_t flags;
+    uint16_t generation;
+    uint32_t body_bytes;
+    uint32_t salt;
     uint64_t first_sequence;
     uint32_t rows;
     uint16_t schema_version;
@@ -24,6 +26,7 @@ struct header {
 };
 
 static_assert(sizeof(struct header) == FRAME_HEADER_BYTES, "the header has no padding");
+static_assert(offsetof(struct header, generation) == 14, "as drawn in frame.h");
 static_assert(offsetof(struct header, body_bytes) == 16, "as drawn in frame.h");
 static_assert(offsetof(struct header, rows) == 32, "as drawn in frame.h");
 static_assert(offsetof(struct header, append_ms) == 40, "as drawn in frame.h");
@@ -45,11 +48,13 @@ void frame_seal(struct frame *frame, uint8_t *out) {
     frame->body_checksum = hash_bytes(out + FRAME_HEADER_BYTES, frame->body_bytes);
     struct header header = {
         .magic = FRAME_MAGIC,
-        .version = FRAME_VERSION,
+        .version = frame->version ? frame->version : FRAME_VERSION,
         .schema_id = frame->schema_id,
         .log_id = frame->log_id,
-        .flags = frame->flags,
-        .body_bytes = frame->body_bytes,
+        .flags = (uint16_t)frame->flags,
+        .generation = frame->generation,
+        .body_bytes = (uint32_t)frame->body_bytes,
+        .salt = frame->salt,
         .first_sequence = frame->first_sequence,
         .rows = frame->rows,
         .schema_version = frame->schema_version,
@@ -83,6 +88,23 @@ bool frame_body_whole(const struct frame *frame, const uint8_t *body) {
     return hash_bytes(body, frame->body_bytes) == frame->body_checksum;
 }
 
+/* What version 2 split in two, version 1 has in one: there the upper half is 0. */
+static leat_status version_check(const struct header *header, leat_error *err) {
+    if (header->version < 1 || header->version > FRAME_VERSION) {
+        return error_set(err, LEAT_CORRUPT, "frame: version %u, this leat reads 1 to %d",
+                         header->version, FRAME_VERSION);
+    }
+    if (header->version == 1 && (header->generation != 0 || header->salt != 0)) {
+        return error_set(err, LEAT_CORRUPT, "frame: version 1 with generation %u and salt %" PRIx32,
+                         header->generation, header->salt);
+    }
+    if (header->flags & ~FLAGS_KNOWN) {
+        return error_set(err, LEAT_CORRUPT, "frame: flags %x are unknown",
+                         (unsigned)(header->flags & ~FLAGS_KNOWN));
+    }
+    return LEAT_OK;
+}
+
 static leat_status schema_check(const struct header *header, leat_error *err) {
     const struct schema *schema = schema_by_id(header->schema_id);
     if (!schema) {
@@ -109,7 +131,7 @@ static leat_status bounds_check(const struct header *header, leat_error *err) {
     }
     if (header->body_bytes > FRAME_BODY_BYTES_MAX || header->body_bytes % 8 != 0) {
         return error_set(err, LEAT_CORRUPT,
-                         "frame: a body of %" PRIu64 " bytes; a multiple of 8, at most %d, is "
+                         "frame: a body of %" PRIu32 " bytes; a multiple of 8, at most %d, is "
                          "possible",
                          header->body_bytes, FRAME_BODY_BYTES_MAX);
     }
@@ -131,17 +153,13 @@ leat_status frame_read_header(const uint8_t data[FRAME_HEADER_BYTES], struct fra
     if (!frame_header_whole(data)) {
         return error_set(err, LEAT_CORRUPT, "frame: the header's checksum is wrong");
     }
-    if (header.version != FRAME_VERSION) {
-        return error_set(err, LEAT_CORRUPT, "frame: version %u, this leat reads version %d",
-                         header.version, FRAME_VERSION);
-    }
-    if (header.flags & ~(uint32_t)FLAGS_KNOWN) {
-        return error_set(err, LEAT_CORRUPT, "frame: flags %" PRIx32 " are unknown",
-                         header.flags & ~(uint32_t)FLAGS_KNOWN);
-    }
+    TRY(version_check(&header, err));
     TRY(schema_check(&header, err));
     TRY(bounds_check(&header, err));
     *out = (struct frame){
+        .version = header.version,
+        .generation = header.generation,
+        .salt = header.salt,
         .schema_id = header.schema_id,
         .schema_version = header.schema_version,
         .columns_stored = header.columns_stored,

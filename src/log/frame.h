@@ -1,13 +1,18 @@
 /* The frame: the unit of the log and of a Kafka message.
  *
- *    0 u32 magic "leat"        24 u64 first sequence      48 u64 checksum of the body (XXH3-64)
- *    4 u16 version (1)         32 u32 rows                56 u64 checksum of bytes 0..55
- *    6 u16 schema id           36 u16 schema version
- *    8 u32 log id              38 u16 columns stored
- *   12 u32 flags               40 i64 append time, ms
- *   16 u64 body bytes          64 body (batch.h), a multiple of 8
+ *    0 u32 magic "leat"        20 u32 salt                48 u64 checksum of the body (XXH3-64)
+ *    4 u16 version (2)         24 u64 first sequence      56 u64 checksum of bytes 0..55
+ *    6 u16 schema id           32 u32 rows
+ *    8 u32 log id              36 u16 schema version
+ *   12 u16 flags               38 u16 columns stored
+ *   14 u16 generation          40 i64 append time, ms
+ *   16 u32 body bytes          64 body (batch.h), a multiple of 8
  *
- * Little-endian. A commit is one or more frames, the last one flagged FRAME_COMMIT. */
+ * Little-endian. A commit is one or more frames, the last one flagged FRAME_COMMIT.
+ * The salt is one number for the whole log, drawn when it is made and known to nobody outside: a
+ * text that was posted cannot hold a header of this log. The generation is 0 as appended, and one
+ * more each time the segment is rewritten because a person is forgotten (log_erase.h).
+ * Version 1 has no salt and no generation: flags and body bytes are a u32 and a u64. */
 #ifndef LOG_FRAME_H
 #define LOG_FRAME_H
 
@@ -15,7 +20,8 @@
 
 enum {
     FRAME_HEADER_BYTES = 64,
-    FRAME_VERSION = 1,
+    FRAME_VERSION = 2,
+    FRAME_GENERATION_MAX = UINT16_MAX,
     FRAME_BODY_BYTES_MAX = 256 << 20,
 };
 #define FRAME_MAGIC 0x7461656Cu
@@ -28,6 +34,9 @@ enum frame_flags {
 };
 
 struct frame {
+    uint16_t version; /* 0 to write: the newest */
+    uint16_t generation;
+    uint32_t salt; /* 0 in version 1 */
     uint16_t schema_id;
     uint16_t schema_version;
     uint16_t columns_stored;
@@ -54,7 +63,8 @@ leat_status frame_read_body(const struct frame *frame, const uint8_t *body, stru
  * (which tells a torn write, whose checksums are wrong, from a wrong one, whose are right).
  *
  * frame_of: the fields that a batch decides, the others 0. frame_seal: writes the header of a frame
- * whose body stands at out + FRAME_HEADER_BYTES already; sets frame->body_checksum. */
+ * (of version 1 where `version` says so) whose body stands at out + FRAME_HEADER_BYTES already;
+ * sets frame->body_checksum. */
 struct frame frame_of(const struct batch *batch);
 void frame_seal(struct frame *frame, uint8_t *out);
 bool frame_header_whole(const uint8_t header[FRAME_HEADER_BYTES]);     /* magic and checksum */

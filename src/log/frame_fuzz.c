@@ -32,10 +32,10 @@ static void repair(uint8_t *data, size_t size) {
         uint32_t magic = FRAME_MAGIC;
         memcpy(header, &magic, sizeof(magic));
         uint64_t left = size - at - FRAME_HEADER_BYTES;
-        uint64_t body = get_u64(header + 16);
+        uint64_t body = get_u64(header + 16) & UINT32_MAX;
         if (body > left) {
             body = left & ~(uint64_t)7;
-            memcpy(header + 16, &body, sizeof(body));
+            memcpy(header + 16, &body, sizeof(uint32_t));
         }
         uint64_t sum = hash_bytes(header + FRAME_HEADER_BYTES, body);
         memcpy(header + 48, &sum, sizeof(sum));
@@ -67,8 +67,9 @@ static void check_same(const struct log_entry *entry, const uint8_t *stored) {
     uint8_t *anew = memory_aligned(64, size);
     INVARIANT(anew && FRAME_HEADER_BYTES + batch_body_size(&entry->batch) == size, "%zu bytes",
               size);
-    frame_write(&entry->batch, entry->frame.log_id, entry->frame.flags, entry->frame.first_sequence,
-                entry->frame.append_ms, anew);
+    struct frame frame = entry->frame;
+    batch_body_write(&entry->batch, anew + FRAME_HEADER_BYTES);
+    frame_seal(&frame, anew);
     INVARIANT(memcmp(anew, stored, size) == 0, "a frame of %zu bytes reads as another", size);
     memory_free(anew);
 }

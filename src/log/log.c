@@ -3,11 +3,13 @@
 #include "log/log.h"
 
 #include "base/memory.h"
+#include "base/rng.h"
 #include "log/log_internal.h"
 #include "log/record.h"
 #include "log/recovery.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -74,6 +76,18 @@ static void settle(struct log *log, struct commit *first, const struct commit *r
     condition_broadcast(&log->settled);
 }
 
+/* With the mutex held: the forget rows of commits that are durable. */
+static void publish_forgets(struct log *log, const struct commit *first,
+                            const struct commit *rest) {
+    for (const struct commit *commit = first; commit != rest; commit = commit->next) {
+        for (size_t i = 0; i < commit->forget_count; i++) {
+            forget_list_add(&log->forgets,
+                            (struct forget){commit->receipt.first_sequence + commit->forgets[i],
+                                            commit->receipt.append_ms});
+        }
+    }
+}
+
 /* With the mutex held: readers may see what the writer has made durable. */
 static void publish(struct log *log) {
     const struct log_writer *writer = &log->writer;
@@ -85,8 +99,19 @@ static void publish(struct log *log) {
         list->items[list->count++] = writer->segment;
     }
     list->items[list->count - 1].bytes = writer->segment.bytes;
+    list->items[list->count - 1].newest_ms = writer->segment.newest_ms;
     atomic_store_explicit(&log->end, writer->cursor.sequence, memory_order_release);
     metrics_set(log->options.metrics, METRIC_position_end, (double)writer->cursor.sequence);
+}
+
+/* With the mutex held: room for what publishing the list will add. */
+static leat_status publish_reserve(struct log *log, const struct commit *first, leat_error *err) {
+    size_t forgets = 0;
+    for (const struct commit *commit = first; commit; commit = commit->next) {
+        forgets += commit->forget_count;
+    }
+    TRY(forget_list_reserve(&log->forgets, forgets, err));
+    return segment_list_reserve(&log->segments, err);
 }
 
 /* Writes a list of appends, group by group. Called and left with the mutex held; a writer thread
@@ -95,7 +120,7 @@ static void write_all(struct log *log, struct commit *first, bool let_go) {
     while (first) {
         struct commit *rest = first->next;
         leat_error error = {.message = ""};
-        leat_status status = segment_list_reserve(&log->segments, &error);
+        leat_status status = publish_reserve(log, first, &error);
         if (status == LEAT_OK) {
             if (let_go) {
                 mutex_unlock(&log->mutex);
@@ -106,11 +131,34 @@ static void write_all(struct log *log, struct commit *first, bool let_go) {
             }
         }
         if (status == LEAT_OK) {
+            publish_forgets(log, first, rest);
             publish(log);
+            log->written_bytes += log->writer.written;
         }
         settle(log, first, rest, status, &error);
         first = rest;
     }
+}
+
+/* Called and left with the mutex held. */
+static void write_roll(struct log *log, bool let_go) {
+    leat_error error = {.message = ""};
+    leat_status status = segment_list_reserve(&log->segments, &error);
+    if (status == LEAT_OK) {
+        if (let_go) {
+            mutex_unlock(&log->mutex);
+        }
+        status = log_writer_roll(&log->writer, &error);
+        if (let_go) {
+            mutex_lock(&log->mutex);
+        }
+    }
+    if (status == LEAT_OK) {
+        publish(log);
+    }
+    log->roll_error = status < 0 ? error : (leat_error){.message = ""};
+    log->roll_wanted = false;
+    condition_broadcast(&log->settled);
 }
 
 static void write_beat(struct log *log) {
@@ -126,7 +174,7 @@ static void write_beat(struct log *log) {
  * `idle_since`: monotonic time of the last commit. */
 static void writer_wait(struct log *log, uint64_t idle_since) {
     bool beats = log->options.heartbeat_ms > 0 && !log->options.event_clock;
-    while (!log->first && !log->closing) {
+    while (!log->first && !log->closing && !log->roll_wanted) {
         if (!beats) {
             condition_wait(&log->filled, &log->mutex);
             continue;
@@ -146,12 +194,16 @@ static void *writer_run(void *arg) {
     for (;;) {
         writer_wait(log, idle_since);
         struct commit *first = log->first;
-        if (first) {
+        if (log->roll_wanted) {
+            write_roll(log, true);
+        } else if (first) {
             log->first = NULL;
             log->last = NULL;
+            log->writing_bytes = log->queued_bytes;
             log->queued_bytes = 0;
             condition_broadcast(&log->drained);
             write_all(log, first, true);
+            log->writing_bytes = 0;
         } else if (log->closing) {
             break;
         } else {
@@ -172,13 +224,34 @@ static void user_leave(struct log *log) {
     }
 }
 
+/* With the mutex held: waits until `bytes` fit into the queue. An empty queue takes anything. */
+static leat_status queue_wait(struct log *log, size_t bytes, bool for_ever, leat_error *err) {
+    const struct log_options *options = &log->options;
+    uint64_t begun = clock_monotonic_ns();
+    while (!log->closing && log->queued_bytes > 0 &&
+           log->queued_bytes + bytes > options->queue_bytes) {
+        if (for_ever) {
+            condition_wait(&log->drained, &log->mutex);
+            continue;
+        }
+        int64_t waited_ms = (int64_t)((clock_monotonic_ns() - begun) / 1000000);
+        if (waited_ms >= options->queue_wait_ms) {
+            return error_retry(err, LEAT_FULL,
+                               "the log's queue: %zu of %" PRIu64 " bytes (log.queue) wait for the "
+                               "disk, and %zu more found no room in %" PRId64 " ms; nothing of "
+                               "them was appended",
+                               log->queued_bytes, options->queue_bytes, bytes, waited_ms);
+        }
+        condition_wait_ms(&log->drained, &log->mutex, options->queue_wait_ms - waited_ms);
+    }
+    return LEAT_OK;
+}
+
 /* With the mutex held: gives the append to the writer (or, inline, writes it). */
 static leat_status enqueue(struct log *log, struct append *append, leat_error *err) {
     size_t bytes = append->commit.size;
-    while (!log->closing && log->queued_bytes > 0 &&
-           log->queued_bytes + bytes > log->options.queue_bytes) {
-        condition_wait(&log->drained, &log->mutex);
-    }
+    bool for_ever = append->later || log->options.queue_wait_ms == 0;
+    TRY(queue_wait(log, bytes, for_ever, err));
     if (log->closing) {
         return error_set(err, LEAT_CLOSED, "the log is closing and takes no more appends");
     }
@@ -263,14 +336,47 @@ leat_status log_flush(struct log *log, leat_error *err) {
     return status;
 }
 
+leat_status log_roll(struct log *log, leat_error *err) {
+    mutex_lock(&log->mutex);
+    log->users++;
+    log->roll_wanted = true;
+    if (log->options.inline_writer) {
+        write_roll(log, false);
+    } else {
+        condition_signal(&log->filled);
+    }
+    while (log->roll_wanted && !log->closing) {
+        condition_wait(&log->settled, &log->mutex);
+    }
+    leat_error error = log->roll_error;
+    if (log->roll_wanted) {
+        error_set(&error, LEAT_CLOSED, "the log is closing");
+    }
+    user_leave(log);
+    mutex_unlock(&log->mutex);
+    if (error.status < 0 && err) {
+        *err = error;
+    }
+    return error.status;
+}
+
 /* --- where the log stands --- */
+
+void log_backlog(struct log *log, struct log_backlog *out) {
+    mutex_lock(&log->mutex);
+    *out = (struct log_backlog){.queued_bytes = log->queued_bytes,
+                                .writing_bytes = log->writing_bytes,
+                                .queue_bytes = log->options.queue_bytes,
+                                .written_bytes = log->written_bytes};
+    mutex_unlock(&log->mutex);
+}
 
 uint32_t log_id(const struct log *log) {
     return log->options.log_id;
 }
 
 uint64_t log_begin(const struct log *log) {
-    return log->begin;
+    return atomic_load_explicit(&log->begin, memory_order_acquire);
 }
 
 uint64_t log_end(const struct log *log) {
@@ -330,6 +436,15 @@ static leat_status options_check(const struct log_options *options, leat_error *
     return LEAT_OK;
 }
 
+/* A log keeps the salt it was made with. */
+static uint32_t salt_choose(const struct log_options *options, uint32_t found) {
+    uint32_t salt = found != 0 ? found : options->salt;
+    while (salt == 0) {
+        salt = (uint32_t)rng_entropy();
+    }
+    return salt;
+}
+
 /* Locks the folder, recovers, and makes the writer ready. */
 static leat_status files_open(struct log *log, struct log_recovery *recovery, leat_error *err) {
     struct disk *disk = log->options.disk;
@@ -337,13 +452,17 @@ static leat_status files_open(struct log *log, struct log_recovery *recovery, le
     TRY(folder_make(disk, log->folder, err));
     TRY(path_join(path, log->folder, "lock", err));
     TRY(disk_lock(disk, path, &log->lock, err));
-    struct commit_cursor cursor;
-    TRY(recovery_run(disk, log->folder, log->options.log_id, &log->segments, &cursor, recovery,
-                     err));
+    struct recovered found = {.salt = 0};
+    leat_status status =
+        recovery_run(disk, log->folder, log->options.log_id, &found, recovery, err);
+    log->segments = found.segments; /* taken: released by log_destroy */
+    log->forgets = found.forgets;
+    TRY(status);
     struct segment_list *list = &log->segments;
     const struct segment *newest = list->count > 0 ? &list->items[list->count - 1] : NULL;
-    log->begin = newest ? list->items[0].first_sequence : cursor.sequence;
-    TRY(log_writer_init(&log->writer, &log->options, log->folder, newest, cursor, err));
+    log->begin = newest ? list->items[0].first_sequence : found.cursor.sequence;
+    log->options.salt = salt_choose(&log->options, found.salt);
+    TRY(log_writer_init(&log->writer, &log->options, log->folder, newest, found.cursor, err));
     TRY(segment_list_reserve(list, err));
     publish(log);
     return LEAT_OK;
@@ -352,12 +471,14 @@ static leat_status files_open(struct log *log, struct log_recovery *recovery, le
 static void log_destroy(struct log *log) {
     log_writer_deinit(&log->writer);
     segment_list_deinit(&log->segments);
+    forget_list_deinit(&log->forgets);
     file_close(log->lock);
     condition_deinit(&log->left);
     condition_deinit(&log->settled);
     condition_deinit(&log->drained);
     condition_deinit(&log->filled);
     mutex_deinit(&log->mutex);
+    mutex_deinit(&log->files);
     memory_free(log);
 }
 
@@ -371,6 +492,7 @@ leat_status log_open(const struct log_options *options, struct log **out,
     log->options = *options;
     snprintf(log->folder, sizeof(log->folder), "%s", options->folder);
     log->options.folder = log->folder;
+    mutex_init(&log->files);
     mutex_init(&log->mutex);
     condition_init(&log->filled);
     condition_init(&log->drained);

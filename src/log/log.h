@@ -8,6 +8,9 @@
  * frame that was written later (FRAME_SYNCED) is corruption, refused with segment and offset. A gap
  * in the sequence numbers, a frame of another log id, or an unknown schema are corruption too.
  *
+ * What is in the log stays as it is, but for two calls: log_retain removes oldest segments, and an
+ * erasure (log_erase.h) rewrites those that hold rows of a forgotten person.
+ *
  * log_append*, log_flush, log_wait and log_wake may be called by any thread; a reader is used by
  * one thread at a time, and is closed before the log is. The folder is locked while the log is
  * open. */
@@ -33,6 +36,10 @@ struct log_options {
                                   simulation); no beats then */
     uint64_t segment_bytes;
     uint64_t queue_bytes;    /* appends wait while this much waits for the writer */
+    int64_t queue_wait_ms;   /* log_append waits so long for room, then LEAT_FULL; 0: for ever */
+    uint64_t retain_bytes;   /* log_retain: keep about so much; 0: no bound */
+    int64_t retain_ms;       /* log_retain: keep rows of this age; 0: no bound */
+    uint32_t salt;           /* of a new log: frame.h; 0: drawn by chance */
     int64_t oldest_ms;       /* event times are clamped to [now - oldest, now + skew] (not with */
     int64_t skew_ms;         /* event_clock) */
     int64_t heartbeat_ms;    /* idle time after which a beat is appended; 0: never */
@@ -61,8 +68,8 @@ struct log_receipt {
 /* Appends `count` batches (1..16, of any log schema) as one commit and returns when it is durable.
  * Times of event rows are set and clamped in the written copy. `out` may be NULL.
  *   LEAT_INVALID  a batch has no rows, is of another schema or not well formed
- *   LEAT_FULL     a batch exceeds the frame bound; with `retry`, as LEAT_MEMORY: no room now, and
- *                 the log is as it was
+ *   LEAT_FULL     a batch exceeds the frame bound; with `retry`, as LEAT_MEMORY: no room now (on
+ *                 the disk, or in the queue for longer than queue_wait_ms), the log is as it was
  *   LEAT_IO       no reader will see any of it, and the log refuses appends until it is opened
  *                 again; the words say whether the rows may be found then
  *   LEAT_CLOSED   log_close has begun */
@@ -74,7 +81,7 @@ leat_status log_append_later(struct log *log, const struct batch *batches, int c
                              leat_error *err);
 
 uint32_t log_id(const struct log *log);
-uint64_t log_begin(const struct log *log); /* first sequence still held */
+uint64_t log_begin(const struct log *log); /* first sequence still held; moves by log_retain */
 uint64_t log_end(const struct log *log);   /* after the last durable row */
 /* Waits until log_end > `sequence`, or `timeout_ms`, or log_wake; returns log_end. */
 uint64_t log_wait(struct log *log, uint64_t sequence, int64_t timeout_ms);
@@ -82,6 +89,23 @@ void log_wake(struct log *log);
 /* Waits until everything queued by log_append_later before the call is durable; the failure of the
  * first that was lost since the last log_flush. */
 leat_status log_flush(struct log *log, leat_error *err);
+
+/* How much waits for the disk, and how fast it goes there. Any thread. */
+struct log_backlog {
+    uint64_t queued_bytes;  /* waiting for the writer */
+    uint64_t writing_bytes; /* the writer is at them now */
+    uint64_t queue_bytes;   /* the bound of the first */
+    uint64_t written_bytes; /* since the log was opened */
+};
+void log_backlog(struct log *log, struct log_backlog *out);
+
+/* Removes oldest segments while the log is larger than `retain_bytes`, and those whose newest row
+ * is older than `retain_ms` before `now_ms`; never the newest segment, nor one that holds a row at
+ * or after `before` (where the oldest checkpoint stands that somebody may start from). `removed`
+ * (may be NULL) counts them. On a failure the log is whole, and the call may be repeated. Any
+ * thread. */
+leat_status log_retain(struct log *log, uint64_t before, int64_t now_ms, uint64_t *removed,
+                       leat_error *err);
 
 struct log_reader;
 
@@ -93,10 +117,12 @@ struct log_entry {
 };
 
 /* Starts at the frame that holds row `from` (LEAT_INVALID before log_begin or after log_end). The
- * first entry may begin before `from`: the caller skips. */
+ * first entry may begin before `from`: the caller skips. Rows that were erased since are there as
+ * erased ones (record.h), or, in the segment at hand, as they were. */
 leat_status log_reader_open(struct log *log, uint64_t from, struct log_reader **out,
                             leat_error *err);
-/* LEAT_AGAIN when all durable frames were read. Only whole commits are seen. */
+/* LEAT_AGAIN when all durable frames were read. Only whole commits are seen. LEAT_INVALID when the
+ * rows that are next were removed by log_retain: the words say where the log begins now. */
 leat_status log_read(struct log_reader *reader, struct log_entry *out, leat_error *err);
 void log_reader_close(struct log_reader *reader);
 

@@ -166,6 +166,7 @@ static inline void fixture_init(struct fixture *f, uint64_t seed) {
                                       .queue_bytes = 1 << 20,
                                       .oldest_ms = 604800000,
                                       .skew_ms = 60000,
+                                      .salt = 0x5A175A17,
                                       .metrics = f->metrics};
 }
 

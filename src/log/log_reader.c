@@ -15,27 +15,42 @@ struct log_reader {
     uint64_t sequence; /* of its first row */
 };
 
-/* Looks up the segment that holds the next row: the one at hand, grown, or the next one. */
-static leat_status reader_advance(struct log_reader *reader, leat_error *err) {
+static leat_status reader_removed(const struct log *log, uint64_t sequence, leat_error *err) {
+    return error_set(err, LEAT_INVALID,
+                     "position %" PRIu64 " is not in the log any more, which begins at %" PRIu64
+                     ": older segments were removed (log.retain, log.retain_age)",
+                     sequence, log_begin(log));
+}
+
+/* With the log's mutex held, so that the file is the one that the list speaks of: a rewritten
+ * segment takes its place under the mutex, and one that is to be removed is before `begin`. */
+static leat_status reader_open_segment(struct log_reader *reader, const struct segment *segment,
+                                       leat_error *err) {
+    struct file *file;
+    TRY(segment_open(reader->log->options.disk, reader->log->folder, segment->first_sequence, &file,
+                     err));
+    file_close(reader->file);
+    reader->file = file;
+    reader->offset = 0;
+    segment_window_clear(&reader->window);
+    return LEAT_OK;
+}
+
+static leat_status reader_find_segment(struct log_reader *reader, bool *opened, leat_error *err) {
     struct log *log = reader->log;
-    mutex_lock(&log->mutex);
+    if (reader->sequence < log_begin(log)) {
+        return reader_removed(log, reader->sequence, err);
+    }
     const struct segment *found = segment_list_find(&log->segments, reader->sequence);
     INVARIANT(found, "sequence %llu is before the first segment",
               (unsigned long long)reader->sequence);
-    struct segment segment = *found;
     reader->end = log_end(log);
-    mutex_unlock(&log->mutex);
-    if (reader->file && segment.first_sequence == reader->segment.first_sequence) {
-        reader->segment = segment;
-        return LEAT_OK;
+    *opened = !reader->file || found->first_sequence != reader->segment.first_sequence ||
+              found->generation != reader->segment.generation;
+    if (*opened) {
+        TRY(reader_open_segment(reader, found, err));
     }
-    struct file *file;
-    TRY(segment_open(log->options.disk, log->folder, segment.first_sequence, &file, err));
-    file_close(reader->file);
-    reader->file = file;
-    reader->segment = segment;
-    reader->offset = 0;
-    segment_window_clear(&reader->window);
+    reader->segment = *found;
     return LEAT_OK;
 }
 
@@ -67,15 +82,14 @@ static void reader_step(struct log_reader *reader, const struct frame *frame) {
     reader->sequence += frame->rows;
 }
 
-/* Passes over the frames before the one that holds row `from`. */
-static leat_status reader_seek(struct log_reader *reader, uint64_t from, leat_error *err) {
-    reader->sequence = from;
-    TRY(reader_advance(reader, err));
+/* In a segment just opened: passes over the frames before the one that holds row `from`. */
+static leat_status reader_skip(struct log_reader *reader, uint64_t from, leat_error *err) {
+    reader->sequence = reader->segment.first_sequence;
     if (from == reader->end) {
         reader->offset = reader->segment.bytes;
+        reader->sequence = from;
         return LEAT_OK;
     }
-    reader->sequence = reader->segment.first_sequence;
     while (reader->sequence < from) {
         struct frame frame;
         leat_status status = reader_header(reader, &frame, err);
@@ -90,14 +104,25 @@ static leat_status reader_seek(struct log_reader *reader, uint64_t from, leat_er
     return LEAT_OK;
 }
 
+/* Looks up the segment that holds the next row: the one at hand, grown, or the next one, or the one
+ * at hand rewritten. */
+static leat_status reader_advance(struct log_reader *reader, leat_error *err) {
+    bool opened = false;
+    mutex_lock(&reader->log->mutex);
+    leat_status status = reader_find_segment(reader, &opened, err);
+    mutex_unlock(&reader->log->mutex);
+    TRY(status);
+    return opened ? reader_skip(reader, reader->sequence, err) : LEAT_OK;
+}
+
 leat_status log_reader_open(struct log *log, uint64_t from, struct log_reader **out,
                             leat_error *err) {
     uint64_t end = log_end(log);
-    if (from < log->begin || from > end) {
+    if (from < log_begin(log) || from > end) {
         return error_set(err, LEAT_INVALID,
                          "position %" PRIu64 " is not in the log, which holds %" PRIu64
                          " to %" PRIu64,
-                         from, log->begin, end);
+                         from, log_begin(log), end);
     }
     struct log_reader *reader = memory_zalloc(sizeof(*reader));
     if (!reader) {
@@ -105,7 +130,8 @@ leat_status log_reader_open(struct log *log, uint64_t from, struct log_reader **
     }
     reader->log = log;
     segment_window_init(&reader->window);
-    leat_status status = reader_seek(reader, from, err);
+    reader->sequence = from;
+    leat_status status = reader_advance(reader, err);
     if (status < 0) {
         log_reader_close(reader);
         return status;

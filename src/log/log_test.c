@@ -1,12 +1,13 @@
 /* The log as its callers see it: what is appended is read back, in order, with the right times,
  * from every position, by several threads; and what fails is said and never shown.
  *
- * `log_test --write-golden` writes tests/golden/log_v1.seg anew. */
+ * `log_test --write-golden` writes tests/golden/log_v2.seg anew. */
 #include "base/thread.h"
 #include "log/log_fixture.h"
 #include "log/segment.h"
 
-#define GOLDEN_PATH LEAT_SOURCE_DIR "/tests/golden/log_v1.seg"
+#define GOLDEN_PATH    LEAT_SOURCE_DIR "/tests/golden/log_v2.seg"
+#define GOLDEN_PATH_V1 LEAT_SOURCE_DIR "/tests/golden/log_v1.seg"
 
 static int set_up(void **state) {
     static struct fixture fixture;
@@ -603,6 +604,43 @@ static void test_golden_segment(void **state) {
     bytes_deinit(&golden);
 }
 
+/* What version 1 wrote is read, row for row, and gone on with; what is new in version 2 is not in
+ * it.
+ */
+static void test_golden_segment_of_version_1(void **state) {
+    struct fixture *f = *state;
+    struct bytes golden;
+    bytes_init(&golden);
+    assert_int_equal(disk_get(disk_real(), GOLDEN_PATH_V1, 1 << 20, &golden, NULL), LEAT_OK);
+    assert_int_equal(disk_make_folder(f->options.disk, "log", NULL), LEAT_OK);
+    disk_fake_set(f->fake, "log/00000000000000000000.seg", golden.data, golden.size);
+    bytes_deinit(&golden);
+    fixture_open(f);
+    assert_int_equal(f->recovery.bytes_cut, 0);
+    struct batch beat = fixture_beat();
+    fixture_append(f, &beat, 1);
+    fixture_close(f);
+    fixture_open(f);
+    struct log_reader *reader;
+    struct log_entry entry;
+    assert_int_equal(log_reader_open(f->log, 0, &reader, NULL), LEAT_OK);
+    static const struct {
+        uint16_t schema, version;
+    } frames[] = {{SCHEMA_EVENT, 1}, {SCHEMA_SERVED, 1}, {SCHEMA_BEAT, 1}, {SCHEMA_BEAT, 2}};
+    for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+        assert_int_equal(log_read(reader, &entry, NULL), LEAT_OK);
+        assert_int_equal(entry.frame.schema_id, frames[i].schema);
+        assert_int_equal(entry.frame.version, frames[i].version);
+        assert_int_equal(entry.frame.salt, frames[i].version == 1 ? 0 : f->options.salt);
+        assert_int_equal(entry.frame.generation, 0);
+        if (i == 0) {
+            assert_true(slice_is(batch_text(&entry.batch, EVENT_USER, 1), "u1"));
+        }
+    }
+    assert_int_equal(log_read(reader, &entry, NULL), LEAT_AGAIN);
+    log_reader_close(reader);
+}
+
 static int write_golden(void) {
     struct fixture f;
     fixture_init(&f, 1);
@@ -677,6 +715,7 @@ int main(int count, char **args) {
         TEST(test_beats),
         TEST(test_wait_ends_at_its_bound_or_when_woken),
         TEST(test_golden_segment),
+        TEST(test_golden_segment_of_version_1),
         TEST(test_speed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

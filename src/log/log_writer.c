@@ -30,7 +30,8 @@ leat_status log_writer_init(struct log_writer *writer, const struct log_options 
         .disk = options->disk,
         .folder = folder,
         .clock = options->clock,
-        .rules = {options->log_id, options->event_clock, options->oldest_ms, options->skew_ms},
+        .rules = {options->log_id, options->event_clock, options->oldest_ms, options->skew_ms,
+                  options->salt},
         .sync = options->sync,
         .segment_bytes = options->segment_bytes,
         .metrics = options->metrics,
@@ -96,13 +97,9 @@ static leat_status segment_sync(struct log_writer *writer, leat_error *err) {
     return LEAT_OK;
 }
 
-/* Begins a new segment when the next commit does not fit. The old one is on disk before the new
- * one is there: recovery relies on it. */
-static leat_status segment_roll(struct log_writer *writer, size_t bytes, leat_error *err) {
-    bool fits = writer->segment.bytes + bytes <= writer->segment_bytes;
-    if (fits || writer->segment.bytes == 0) {
-        return LEAT_OK;
-    }
+/* Begins a new segment. The old one is on disk before the new one is there: recovery relies on it.
+ */
+static leat_status segment_begin(struct log_writer *writer, leat_error *err) {
     if (!writer->on_disk) {
         TRY(segment_sync(writer, err));
     }
@@ -112,6 +109,12 @@ static leat_status segment_roll(struct log_writer *writer, size_t bytes, leat_er
     writer->file = file;
     writer->segment = (struct segment){.first_sequence = writer->cursor.sequence};
     return LEAT_OK;
+}
+
+/* Begins a new segment when the next commit does not fit. */
+static leat_status segment_roll(struct log_writer *writer, size_t bytes, leat_error *err) {
+    bool fits = writer->segment.bytes + bytes <= writer->segment_bytes;
+    return fits || writer->segment.bytes == 0 ? LEAT_OK : segment_begin(writer, err);
 }
 
 /* Takes a failed group back. Only a want of room, and when the disk lets go of what it took, leaves
@@ -171,13 +174,27 @@ static void group_count(const struct log_writer *writer, const struct commit *fi
     metrics_add(writer->metrics, METRIC_log_bytes_total, writer->written);
 }
 
+static leat_status refuse_failed(leat_error *err) {
+    return error_set(err, LEAT_IO,
+                     "the log could not be written before and refuses appends until it is opened "
+                     "again");
+}
+
+leat_status log_writer_roll(struct log_writer *writer, leat_error *err) {
+    if (writer->failed) {
+        return refuse_failed(err);
+    }
+    bool unsynced = !writer->on_disk;
+    leat_status status = writer->segment.bytes == 0 ? LEAT_OK : segment_begin(writer, err);
+    writer->failed = status < 0 && unsynced && !writer->on_disk; /* the sync failed */
+    return status;
+}
+
 leat_status log_writer_write(struct log_writer *writer, struct commit *first, struct commit **rest,
                              leat_error *err) {
     *rest = first->next;
     if (writer->failed) {
-        return error_set(err, LEAT_IO,
-                         "the log could not be written before and refuses appends until it is "
-                         "opened again");
+        return refuse_failed(err);
     }
     struct commit_cursor cursor = writer->cursor;
     writer->written = 0;
@@ -197,6 +214,7 @@ leat_status log_writer_write(struct log_writer *writer, struct commit *first, st
     writer->on_disk = writer->sync;
     writer->cursor = cursor;
     writer->segment.bytes += writer->written;
+    writer->segment.newest_ms = cursor.newest_ms;
     group_count(writer, first, *rest);
     return LEAT_OK;
 }

@@ -43,4 +43,7 @@ void log_writer_deinit(struct log_writer *writer);
 leat_status log_writer_write(struct log_writer *writer, struct commit *first, struct commit **rest,
                              leat_error *err);
 
+/* Begins a new segment unless the newest one is empty. LEAT_IO: failed for good. */
+leat_status log_writer_roll(struct log_writer *writer, leat_error *err);
+
 #endif

@@ -58,3 +58,11 @@ const struct schema *schema_by_id(uint16_t id) {
     default: return NULL;
     }
 }
+
+bool record_is_erased(const struct batch *batch, int64_t row) {
+    switch (batch->schema->id) {
+    case SCHEMA_EVENT: return batch_text(batch, EVENT_KIND, row).size == 0;
+    case SCHEMA_SERVED: return batch_text(batch, SERVED_SURFACE, row).size == 0;
+    default: return false;
+    }
+}

@@ -6,7 +6,7 @@
 #ifndef LOG_RECORD_H
 #define LOG_RECORD_H
 
-#include "column/schema.h"
+#include "column/batch.h"
 
 enum { SCHEMA_EVENT = 1, SCHEMA_SERVED = 2, SCHEMA_BEAT = 3 };
 
@@ -16,6 +16,10 @@ enum { SCHEMA_EVENT = 1, SCHEMA_SERVED = 2, SCHEMA_BEAT = 3 };
 #define KIND_ITEM_DELETE "item_delete"
 #define KIND_USER        "user"
 #define KIND_FORGET      "forget"
+/* What a row becomes when its person is forgotten: an event of no kind, with its time and nothing
+ * else; a served row without a surface. Flow passes both over, as it does with any kind or surface
+ * that leat.yaml does not know. Never posted: a kind has at least one byte. */
+#define KIND_ERASED ""
 
 enum event_column {
     EVENT_KIND,        /* text */
@@ -54,6 +58,9 @@ enum served_column {
     SERVED_DENSE,    /* list of f32: the model's dense features, as served; never null */
     SERVED_COLUMNS
 };
+
+/* A row of any log schema that was erased. */
+bool record_is_erased(const struct batch *batch, int64_t row);
 
 const struct schema *schema_event(void);
 const struct schema *schema_served(void);

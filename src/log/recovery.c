@@ -16,9 +16,13 @@ struct scan {
     char name[SEGMENT_NAME_BYTES];
     uint64_t size;       /* of the file */
     uint64_t commit_end; /* offset behind the last whole commit */
+    bool salted;         /* a frame read so far has the log's salt */
     /* the log up to there */
     struct commit_cursor cursor;
+    uint32_t salt;
     uint64_t commits;
+    struct forget_list *forgets;
+    struct batch batch; /* of the frame at hand */
 };
 
 /* A place whose bytes are not a whole frame, and why. */
@@ -65,9 +69,8 @@ static leat_status scan_frame(struct scan *scan, uint64_t offset, struct frame *
         *why = "a frame's body is damaged";
         return LEAT_END;
     }
-    struct batch batch;
     if (batch_body_read(schema_by_id(frame->schema_id), frame->columns_stored, frame->rows,
-                        data + FRAME_HEADER_BYTES, frame->body_bytes, &batch, &words) < 0) {
+                        data + FRAME_HEADER_BYTES, frame->body_bytes, &scan->batch, &words) < 0) {
         return scan_refuse(scan, offset, words.message, err);
     }
     return LEAT_OK;
@@ -86,12 +89,37 @@ static leat_status scan_follow(const struct scan *scan, uint64_t offset, const s
     } else if (frame->append_ms < at->newest_ms) {
         snprintf(why, sizeof(why), "append time goes back from %" PRId64 " to %" PRId64 " ms",
                  at->newest_ms, frame->append_ms);
+    } else if (frame->salt != 0 && scan->salt != 0 && frame->salt != scan->salt) {
+        snprintf(why, sizeof(why), "a frame with the salt of another log");
     } else if (inside && (frame->flags & FRAME_SYNCED)) {
         snprintf(why, sizeof(why), "a commit begins inside another one");
     } else {
         return LEAT_OK;
     }
     return scan_refuse(scan, offset, why, err);
+}
+
+/* Takes in a frame that follows: its salt, its forget rows. */
+static leat_status scan_take(struct scan *scan, const struct frame *frame, leat_error *err) {
+    if (frame->salt != 0) {
+        scan->salt = frame->salt;
+        scan->salted = true;
+    }
+    for (int64_t row = forget_row(&scan->batch, 0); row < scan->batch.rows;
+         row = forget_row(&scan->batch, row + 1)) {
+        TRY(forget_list_reserve(scan->forgets, 1, err));
+        forget_list_add(scan->forgets,
+                        (struct forget){frame->first_sequence + (uint64_t)row, frame->append_ms});
+    }
+    return LEAT_OK;
+}
+
+/* Takes back the forget rows of a commit that is not whole. */
+static void scan_drop(struct scan *scan) {
+    struct forget_list *list = scan->forgets;
+    while (list->count > 0 && list->items[list->count - 1].sequence >= scan->cursor.sequence) {
+        list->count--;
+    }
 }
 
 /* Reads the segment at hand up to its end or the first damage. LEAT_END: `damage` says where. */
@@ -106,6 +134,7 @@ static leat_status scan_segment(struct scan *scan, struct damage *damage, leat_e
             return status;
         }
         TRY(scan_follow(scan, offset, &frame, &at, offset > scan->commit_end, err));
+        TRY(scan_take(scan, &frame, err));
         at.sequence += frame.rows;
         at.newest_ms = frame.append_ms;
         offset += FRAME_HEADER_BYTES + frame.body_bytes;
@@ -133,6 +162,7 @@ static leat_status scan_proof(struct scan *scan, uint64_t damaged, uint64_t *fou
         struct frame frame;
         if (frame_header_whole(data) && frame_read_header(data, &frame, NULL) == LEAT_OK &&
             (frame.flags & FRAME_SYNCED) && frame.log_id == scan->log_id &&
+            (!scan->salted || frame.salt == scan->salt) &&
             frame.first_sequence > scan->cursor.sequence) {
             *found = offset;
             return LEAT_OK;
@@ -177,6 +207,7 @@ static leat_status scan_open(struct scan *scan, uint64_t first_sequence, leat_er
     TRY(path_join(path, scan->folder, scan->name, err));
     TRY(file_open(scan->disk, path, FILE_WRITE, &scan->file, err));
     scan->commit_end = 0;
+    scan->salted = false;
     segment_window_clear(&scan->window);
     if (first_sequence != scan->cursor.sequence) {
         char why[128];
@@ -194,11 +225,13 @@ static leat_status scan_one(struct scan *scan, struct segment *segment, bool las
         struct damage damage;
         status = scan_segment(scan, &damage, err);
         if (status == LEAT_END) {
+            scan_drop(scan);
             status = scan_judge(scan, &damage, last, report, err);
         }
     }
     if (status == LEAT_OK) {
         segment->bytes = scan->commit_end;
+        segment->newest_ms = scan->cursor.newest_ms;
         /* A process that died may have left it unsynced; readers must not see what can vanish. */
         status = file_sync(scan->file, err);
     }
@@ -208,11 +241,12 @@ static leat_status scan_one(struct scan *scan, struct segment *segment, bool las
 }
 
 leat_status recovery_run(struct disk *disk, const char *folder, uint32_t log_id,
-                         struct segment_list *segments, struct commit_cursor *cursor,
-                         struct log_recovery *report, leat_error *err) {
+                         struct recovered *out, struct log_recovery *report, leat_error *err) {
     *report = (struct log_recovery){0};
-    struct scan scan = {.disk = disk, .folder = folder, .log_id = log_id};
+    struct segment_list *segments = &out->segments;
+    struct scan scan = {.disk = disk, .folder = folder, .log_id = log_id, .forgets = &out->forgets};
     segment_window_init(&scan.window);
+    TRY(segments_clean(disk, folder, err));
     TRY(segment_list_read(segments, disk, folder, err));
     scan.cursor.sequence = segments->count > 0 ? segments->items[0].first_sequence : 0;
     leat_status status = LEAT_OK;
@@ -226,6 +260,7 @@ leat_status recovery_run(struct disk *disk, const char *folder, uint32_t log_id,
     segment_window_deinit(&scan.window);
     report->segments = segments->count;
     report->commits = scan.commits;
-    *cursor = scan.cursor;
+    out->cursor = scan.cursor;
+    out->salt = scan.salt;
     return status;
 }

@@ -8,18 +8,34 @@
  * Bytes whose checksum is right but which contradict the log (a gap in the sequence, another log's
  * id, an unknown schema) were not torn: always corruption.
  *
+ * What is torn may be text that somebody posted, and it may hold what looks like a later frame.
+ * From version 2 on it cannot: a frame counts as proof only with the log's salt (frame.h). Frames
+ * of version 1 count where no frame before the damage in its segment has a salt.
+ *
+ * A log may begin at any sequence: retention removes the oldest segments. Segments that were being
+ * rewritten when the process died are there as they were; what stands beside them is removed.
+ *
  * Internal to log/. */
 #ifndef LOG_RECOVERY_H
 #define LOG_RECOVERY_H
 
 #include "log/commit.h"
+#include "log/forgets.h"
 #include "log/log.h"
 #include "log/segment.h"
 
-/* Fills `segments` (with the durable bytes of each) and `cursor`. What is kept is on disk when this
- * returns. LEAT_CORRUPT names segment, offset and the way out. `report` is complete. */
+/* Where the log was found to stand. */
+struct recovered {
+    struct segment_list segments; /* with the durable bytes of each */
+    struct commit_cursor cursor;
+    uint32_t salt;              /* 0: no frame has one yet */
+    struct forget_list forgets; /* those that are still to be done */
+};
+
+/* Fills `out`, which was zero and is the caller's to release, after a failure too. What is kept is
+ * on disk when this returns. LEAT_CORRUPT names segment, offset and the way out. `report` is
+ * complete. */
 leat_status recovery_run(struct disk *disk, const char *folder, uint32_t log_id,
-                         struct segment_list *segments, struct commit_cursor *cursor,
-                         struct log_recovery *report, leat_error *err);
+                         struct recovered *out, struct log_recovery *report, leat_error *err);
 
 #endif

@@ -179,12 +179,12 @@ static void test_whole_log_is_kept(void **state) {
 /* Recovery alone: log_open, which does the same and more, is too slow for every bit. */
 static leat_status recover(struct fixture *f, uint64_t *rows, struct log_recovery *report,
                            leat_error *err) {
-    struct segment_list list = {0};
-    struct commit_cursor cursor;
+    struct recovered found = {.salt = 0};
     leat_status status =
-        recovery_run(f->options.disk, "log", f->options.log_id, &list, &cursor, report, err);
-    *rows = cursor.sequence;
-    segment_list_deinit(&list);
+        recovery_run(f->options.disk, "log", f->options.log_id, &found, report, err);
+    *rows = found.cursor.sequence;
+    segment_list_deinit(&found.segments);
+    forget_list_deinit(&found.forgets);
     return status;
 }
 
@@ -310,6 +310,45 @@ static void test_stale_frames_prove_nothing(void **state) {
     disk_fake_set(f->fake, small.path[1], data, small.size[1] + 16 + small.offset[1]);
     check_kept(f, &small, COMMITS);
     assert_int_equal(f->recovery.bytes_cut, 16 + small.offset[1]);
+    small_free(&small);
+}
+
+/* Puts half a frame behind the log, and in it, as a text that was posted may be, a header that says
+ * that all before it was on disk. */
+static void put_forged(struct fixture *f, const struct small_log *small, uint16_t version,
+                       uint32_t salt) {
+    static _Alignas(8) uint8_t data[8192];
+    struct frame frame = {.version = version,
+                          .salt = salt,
+                          .schema_id = SCHEMA_BEAT,
+                          .schema_version = 1,
+                          .log_id = f->options.log_id,
+                          .flags = FRAME_COMMIT | FRAME_SYNCED,
+                          .first_sequence = small->rows + 100,
+                          .rows = 1,
+                          .append_ms = FIXTURE_NOW_MS};
+    memcpy(data, small->data[1], small->size[1]);
+    memset(data + small->size[1], 'x', 64);
+    frame_seal(&frame, data + small->size[1] + 64);
+    small_restore(small, f);
+    disk_fake_set(f->fake, small->path[1], data, small->size[1] + 64 + FRAME_HEADER_BYTES);
+}
+
+static void test_forged_frames_prove_nothing(void **state) {
+    struct fixture *f = *state;
+    struct small_log small;
+    small_make(&small, f);
+    static const struct {
+        uint16_t version;
+        uint32_t salt;
+    } forged[] = {{1, 0}, {2, 0}, {2, 1}, {2, UINT32_MAX}};
+    for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++) {
+        put_forged(f, &small, forged[i].version, forged[i].salt);
+        check_kept(f, &small, COMMITS);
+        assert_int_equal(f->recovery.bytes_cut, 64 + FRAME_HEADER_BYTES);
+    }
+    put_forged(f, &small, 2, f->options.salt); /* what nobody outside can write */
+    check_corrupt(f, small.path[1], "was written later");
     small_free(&small);
 }
 
@@ -454,20 +493,20 @@ enum { POWER_GROUPS = 12, POWER_STEPS = 60, POWER_SEEDS = 12 };
 /* Appends groups of 1 to 3 commits until the power goes; returns the rows that were acknowledged.
  */
 static uint64_t append_until_cut(struct fixture *f, uint64_t seed) {
-    struct segment_list list = {0};
-    struct commit_cursor cursor;
+    struct recovered found = {.salt = 0};
     struct log_recovery report;
     struct log_writer writer = {.file = NULL};
     uint64_t acknowledged = 0;
     if (disk_make_folder(f->options.disk, "log", NULL) < 0 ||
         disk_sync_folder(f->options.disk, ".", NULL) < 0 ||
-        recovery_run(f->options.disk, "log", 7, &list, &cursor, &report, NULL) < 0) {
-        segment_list_deinit(&list);
+        recovery_run(f->options.disk, "log", 7, &found, &report, NULL) < 0) {
+        segment_list_deinit(&found.segments);
         return 0;
     }
-    acknowledged = cursor.sequence;
-    const struct segment *newest = list.count > 0 ? &list.items[list.count - 1] : NULL;
-    leat_status status = log_writer_init(&writer, &f->options, "log", newest, cursor, NULL);
+    acknowledged = found.cursor.sequence;
+    const struct segment_list *list = &found.segments;
+    const struct segment *newest = list->count > 0 ? &list->items[list->count - 1] : NULL;
+    leat_status status = log_writer_init(&writer, &f->options, "log", newest, found.cursor, NULL);
     for (uint64_t group = 0; status == LEAT_OK && group < POWER_GROUPS; group++) {
         struct commit commits[3];
         int count = 1 + (int)(hash_mix(seed, group) % 3);
@@ -490,7 +529,7 @@ static uint64_t append_until_cut(struct fixture *f, uint64_t seed) {
         }
     }
     log_writer_deinit(&writer);
-    segment_list_deinit(&list);
+    segment_list_deinit(&found.segments);
     return acknowledged;
 }
 
@@ -539,6 +578,7 @@ int main(void) {
         TEST(test_goes_on_after_a_cut),
         TEST(test_garbage_behind_the_end_is_cut),
         TEST(test_stale_frames_prove_nothing),
+        TEST(test_forged_frames_prove_nothing),
         cmocka_unit_test(test_what_was_recovered_is_durable),
         TEST(test_missing_segments),
         TEST(test_frames_that_do_not_belong),

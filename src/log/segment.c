@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 enum { NAME_DIGITS = 20, WINDOW_ALIGNMENT = 64 };
+static const char BESIDE[] = ".new";
 
 void segment_name(uint64_t first_sequence, char out[SEGMENT_NAME_BYTES]) {
     snprintf(out, SEGMENT_NAME_BYTES, "%020" PRIu64 ".seg", first_sequence);
@@ -27,11 +28,53 @@ bool segment_name_read(const char *name, uint64_t *first_sequence) {
     return strcmp(name + NAME_DIGITS, ".seg") == 0;
 }
 
-static leat_status segment_path(const char *folder, uint64_t first_sequence,
-                                char out[PATH_BYTES_MAX], leat_error *err) {
+leat_status segment_path(const char *folder, uint64_t first_sequence, char out[PATH_BYTES_MAX],
+                         leat_error *err) {
     char name[SEGMENT_NAME_BYTES];
     segment_name(first_sequence, name);
     return path_join(out, folder, name, err);
+}
+
+leat_status segment_path_beside(const char *folder, uint64_t first_sequence,
+                                char out[PATH_BYTES_MAX], leat_error *err) {
+    char name[SEGMENT_NAME_BYTES + sizeof(BESIDE)];
+    segment_name(first_sequence, name);
+    memcpy(name + SEGMENT_NAME_BYTES - 1, BESIDE, sizeof(BESIDE));
+    return path_join(out, folder, name, err);
+}
+
+struct cleaning {
+    struct segment_list found;
+    leat_error *err;
+};
+
+static leat_status clean_name(void *context, const char *name) {
+    struct cleaning *cleaning = context;
+    char segment[SEGMENT_NAME_BYTES];
+    struct segment found = {0};
+    if (strlen(name) != SEGMENT_NAME_BYTES - 1 + strlen(BESIDE) ||
+        strcmp(name + SEGMENT_NAME_BYTES - 1, BESIDE) != 0) {
+        return LEAT_OK;
+    }
+    memcpy(segment, name, SEGMENT_NAME_BYTES - 1);
+    segment[SEGMENT_NAME_BYTES - 1] = '\0';
+    return segment_name_read(segment, &found.first_sequence)
+               ? segment_list_add(&cleaning->found, found, cleaning->err)
+               : LEAT_OK;
+}
+
+leat_status segments_clean(struct disk *disk, const char *folder, leat_error *err) {
+    struct cleaning cleaning = {.err = err};
+    leat_status status = disk_list(disk, folder, clean_name, &cleaning, err);
+    for (size_t i = 0; status >= 0 && i < cleaning.found.count; i++) {
+        char path[PATH_BYTES_MAX];
+        status = segment_path_beside(folder, cleaning.found.items[i].first_sequence, path, err);
+        if (status >= 0) {
+            status = disk_remove(disk, path, err);
+        }
+    }
+    segment_list_deinit(&cleaning.found);
+    return status < 0 ? status : LEAT_OK;
 }
 
 leat_status segment_open(struct disk *disk, const char *folder, uint64_t first_sequence,

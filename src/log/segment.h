@@ -13,6 +13,13 @@ enum { SEGMENT_NAME_BYTES = 25 /* 20 digits, ".seg", NUL */, SEGMENT_READ_BYTES 
 
 void segment_name(uint64_t first_sequence, char out[SEGMENT_NAME_BYTES]);
 bool segment_name_read(const char *name, uint64_t *first_sequence);
+leat_status segment_path(const char *folder, uint64_t first_sequence, char out[PATH_BYTES_MAX],
+                         leat_error *err);
+/* Where a segment is written anew before it takes the place of the old one: "<name>.new". */
+leat_status segment_path_beside(const char *folder, uint64_t first_sequence,
+                                char out[PATH_BYTES_MAX], leat_error *err);
+/* Removes what a process that died left beside segments. */
+leat_status segments_clean(struct disk *disk, const char *folder, leat_error *err);
 
 /* Opens a segment that is there, to read. */
 leat_status segment_open(struct disk *disk, const char *folder, uint64_t first_sequence,
@@ -23,7 +30,9 @@ leat_status segment_create(struct disk *disk, const char *folder, uint64_t first
 
 struct segment {
     uint64_t first_sequence;
-    uint64_t bytes; /* of whole, durable commits */
+    uint64_t bytes;      /* of whole, durable commits */
+    int64_t newest_ms;   /* append time of its last row */
+    uint32_t generation; /* times it was rewritten since the log was opened */
 };
 
 /* In rising order of first_sequence. */
