@@ -38,6 +38,9 @@ void forget_list_drop(struct forget_list *list, uint64_t sequence) {
     while (done < list->count && list->items[done].sequence < sequence) {
         done++;
     }
+    if (done == 0) {
+        return;
+    }
     list->count -= done;
     memmove(list->items, list->items + done, list->count * sizeof(*list->items));
 }
