@@ -604,6 +604,16 @@ void disk_fake_restart(struct disk_fake *fake) {
     mutex_unlock(&fake->mutex);
 }
 
+void disk_fake_revive(struct disk_fake *fake) {
+    mutex_lock(&fake->mutex);
+    for (size_t i = 0; i < fake->image.inode_count; i++) {
+        fake->image.inodes[i]->locked = false;
+    }
+    fake->is_cut = false;
+    fake->power++;
+    mutex_unlock(&fake->mutex);
+}
+
 /* --- damage --- */
 
 uint8_t *disk_fake_content(struct disk_fake *fake, const char *path, size_t *size) {

@@ -42,6 +42,9 @@ uint64_t disk_fake_bytes(const struct disk_fake *fake); /* of all files */
 void disk_fake_on_step(struct disk_fake *fake, void (*hook)(void *context), void *context);
 uint64_t disk_fake_steps(const struct disk_fake *fake);
 bool disk_fake_is_cut(const struct disk_fake *fake);
+/* The process ended where the power was to go: what it gave the disk stays, synced or not. Handles
+ * and locks as after disk_fake_restart. */
+void disk_fake_revive(struct disk_fake *fake);
 /* Power comes back: open handles of before are dead (their calls fail; close them all the same),
  * locks are free. */
 void disk_fake_restart(struct disk_fake *fake);

@@ -1,0 +1,207 @@
+/* Simulation: everything from one seed. 1,000 seeds; with LEAT_TEST_LONG 100,000. A seed that fails
+ * prints the command that repeats it. */
+#include "engine/engine_internal.h"
+#include "tests/simulation.h"
+
+enum { LIVES_MAX = 4, ACTIONS_MIN = 10, ACTIONS_SPREAD = 50, SEEDS = 1000, SEEDS_LONG = 100000 };
+
+/* --- the scheduler --- */
+
+static bool alive(struct sim *sim) {
+    return !disk_fake_is_cut(sim->fake) && !engine_failure(sim->engine);
+}
+
+static bool chance(struct sim *sim, int percent) {
+    return rng_below(&sim->rng, 100) < (uint64_t)percent;
+}
+
+/* One thing that happens, whoever does it. */
+static void act(struct sim *sim) {
+    if (chance(sim, sim->checkpoint_percent) && !sim->in_checkpoint) {
+        sim_checkpoint(sim);
+    } else if (chance(sim, sim->run_percent)) {
+        sim_run(sim, 1 + (int)rng_below(&sim->rng, 4));
+    } else if (chance(sim, sim->feed_percent)) {
+        sim_feed(sim);
+    } else if (chance(sim, 25)) {
+        sim_clock(sim);
+    } else {
+        sim_append(sim);
+    }
+    if (sim->runs_at_once && alive(sim)) {
+        sim_run(sim, -1);
+    }
+    sim->steps++;
+}
+
+/* While a checkpoint is written to a slow disk, the rest goes on. */
+static void disk_is_slow(void *context) {
+    struct sim *sim = context;
+    if (sim->in_checkpoint && chance(sim, sim->slow_percent) && alive(sim)) {
+        act(sim);
+    }
+}
+
+/* --- faults --- */
+
+static void fault_draw(struct sim *sim) {
+    uint64_t step = disk_fake_steps(sim->fake) + 1 + rng_below(&sim->rng, 400);
+    sim->fault_step = 0;
+    sim->hurt = sim->full = sim->was_full = false;
+    switch (rng_below(&sim->rng, 4)) {
+    case 0: break;
+    case 1:
+        sim->fault_step = step;
+        disk_fake_fail_at(sim->fake, step, (enum disk_fault)rng_below(&sim->rng, DISK_FAULTS));
+        break;
+    default:
+        sim->fault_step = step;
+        disk_fake_cut_at(sim->fake, step);
+        break;
+    }
+}
+
+static void full_toggle(struct sim *sim) {
+    sim_hurt(sim); /* what happened until now is judged by what was */
+    if (sim->full) {
+        disk_fake_bound(sim->fake, 0);
+        sim->full = false;
+    } else {
+        disk_fake_bound(sim->fake, disk_fake_bytes(sim->fake) + rng_below(&sim->rng, 5000));
+        sim->full = sim->was_full = true;
+    }
+}
+
+static void faults_end(struct sim *sim) {
+    disk_fake_fail_at(sim->fake, 0, DISK_FAULT_IO);
+    disk_fake_cut_at(sim->fake, 0);
+    disk_fake_bound(sim->fake, 0);
+    sim->fault_step = 0;
+    sim->full = false;
+}
+
+/* How a life ends that nothing ended: closed, killed, or the power goes. */
+static void life_end(struct sim *sim) {
+    bool was_cut = disk_fake_is_cut(sim->fake);
+    bool healthy = !sim_hurt(sim) && alive(sim);
+    sim->digest.count = 0;
+    if (healthy && chance(sim, 50)) {
+        sim_run(sim, -1);
+        CHECK(engine_digest(sim->engine, &sim->digest, &sim->err) == LEAT_OK, "no digest");
+    }
+    if (healthy && chance(sim, 30)) {
+        leat_status status = engine_close(sim->engine, &sim->err);
+        sim->engine = NULL;
+        /* Closing tells, too, of served rows that were lost while the disk was full. */
+        CHECK(status >= 0 || sim_hurt(sim) || sim->was_full, "not closed: %s", sim->err.message);
+        if (status >= 0) {
+            faults_end(sim);
+            return;
+        }
+    }
+    bool power = was_cut || chance(sim, 50);
+    disk_fake_cut_at(sim->fake, disk_fake_steps(sim->fake) + 1); /* nothing reaches it any more */
+    sim_abandon(sim);
+    faults_end(sim);
+    if (power) {
+        disk_fake_restart(sim->fake);
+    } else {
+        disk_fake_revive(sim->fake);
+    }
+    sim->crashes++;
+}
+
+/* --- a life --- */
+
+/* Opens; a fault may meet that too, again and again. */
+static void born(struct sim *sim) {
+    sim->hurt = false;
+    if (chance(sim, 25)) {
+        uint64_t step = disk_fake_steps(sim->fake) + 1 + rng_below(&sim->rng, 60);
+        sim->fault_step = step;
+        disk_fake_cut_at(sim->fake, step);
+        if (sim_open(sim, false, 0) < 0 || sim_hurt(sim)) {
+            sim_abandon(sim);
+            disk_fake_restart(sim->fake);
+            sim->crashes++;
+        } else {
+            sim_abandon(sim);
+        }
+        faults_end(sim);
+        sim->hurt = false;
+    }
+    sim_open(sim, false, (int)rng_below(&sim->rng, 4));
+    sim_restart_check(sim);
+}
+
+static void life(struct sim *sim) {
+    born(sim);
+    fault_draw(sim);
+    int actions = ACTIONS_MIN + (int)rng_below(&sim->rng, ACTIONS_SPREAD);
+    bool fills = chance(sim, 15);
+    for (int i = 0; i < actions && alive(sim); i++) {
+        if (fills && chance(sim, 10)) {
+            full_toggle(sim);
+        }
+        act(sim);
+    }
+    if (sim->full) {
+        full_toggle(sim);
+    }
+    life_end(sim);
+}
+
+/* Healthy, and until every window has ended. */
+static void finale(struct sim *sim) {
+    faults_end(sim);
+    sim->hurt = false;
+    sim_open(sim, false, 0);
+    sim_restart_check(sim);
+    for (int i = 0; i < 4; i++) {
+        sim_beat(sim, 3600 * 1000);
+        sim_run(sim, -1);
+    }
+    sim_labels_check(sim);
+    sim_counts_check(sim);
+    sim_replay_check(sim);
+    sim_abandon(sim);
+}
+
+static uint64_t steps, crashes, checkpoints, rows, pages, examples;
+
+static void one_seed(uint64_t seed) {
+    static struct sim sim;
+    sim_init(&sim, seed);
+    disk_fake_on_step(sim.fake, disk_is_slow, &sim);
+    int lives = 1 + (int)rng_below(&sim.rng, LIVES_MAX);
+    for (int i = 0; i < lives; i++) {
+        life(&sim);
+    }
+    finale(&sim);
+    steps += sim.steps;
+    crashes += sim.crashes;
+    checkpoints += sim.checkpoints;
+    rows += sim.log_count;
+    pages += sim.pages_checked;
+    examples += sim.examples_checked;
+    sim_deinit(&sim);
+}
+
+static void report(uint64_t seeds) {
+    printf("%llu seeds: %llu actions, %llu crashes, %llu checkpoints, %llu rows in logs, %llu "
+           "pages, %llu examples\n",
+           (unsigned long long)seeds, (unsigned long long)steps, (unsigned long long)crashes,
+           (unsigned long long)checkpoints, (unsigned long long)rows, (unsigned long long)pages,
+           (unsigned long long)examples);
+}
+
+int main(void) {
+    const struct shards_work work = {
+        .program = "build/asan/tests/simulation_test",
+        .first = 1,
+        .end = 1 + (getenv("LEAT_TEST_LONG") ? SEEDS_LONG : SEEDS),
+        .run = one_seed,
+        .over = report,
+    };
+    return shards_run(&work);
+}
