@@ -87,15 +87,17 @@ static bool append_rows(struct fixture *f, struct model *model, uint64_t chance)
     for (int i = 0; i < count; i++) {
         uint64_t draw = hash_mix(chance, (uint64_t)i);
         int person = (int)(draw % PERSONS);
-        rows[i] = (struct model_row){.person = person,
-                                     .served = served,
-                                     .forget = !served && (draw >> 20) % 40 == 0};
+        rows[i] = (struct model_row){
+            .person = person, .served = served, .forget = !served && (draw >> 20) % 40 == 0};
         if (served) {
             add_served(f, person, model->count + (uint64_t)i);
         } else {
             rows[i].item = !rows[i].forget && (draw >> 30) % 8 == 0;
-            add_event(f, rows[i].forget ? "forget" : rows[i].item ? "item" : "click", person,
-                      model->count + (uint64_t)i);
+            add_event(f,
+                      rows[i].forget ? "forget"
+                      : rows[i].item ? "item"
+                                     : "click",
+                      person, model->count + (uint64_t)i);
         }
     }
     struct batch batch = fixture_finish(served ? f->served : f->events);
@@ -167,8 +169,8 @@ static bool row_erased(const struct batch *batch, int64_t row) {
     return batch_is_null(batch, column, row);
 }
 
-/* Reads all rows. `exact`: erased ones are those of the model; else they may be too, where an erased
- * row is one of the model's that any pass could have erased. */
+/* Reads all rows. `exact`: erased ones are those of the model; else they may be too, where an
+ * erased row is one of the model's that any pass could have erased. */
 static void check_log(struct fixture *f, const struct model *model, bool exact) {
     struct log_reader *reader = NULL;
     struct log_entry entry;
@@ -265,46 +267,57 @@ static void test_a_pass_erases(void **state) {
     assert_int_equal(f->recovery.bytes_cut, 0);
 }
 
-/* A reader that stands anywhere when segments change goes on without a gap. */
-static void test_readers_cross_a_pass(void **state) {
-    struct fixture *f = *state;
-    static struct model model;
-    model = (struct model){.count = 0};
-    fixture_open(f);
-    for (uint64_t i = 0; i < 120; i++) {
-        assert_true(append_rows(f, &model, hash_mix(9, i)));
-    }
-    enum { READERS = 40 };
-    struct log_reader *readers[READERS];
-    uint64_t next[READERS];
+enum { READERS = 24 };
+
+/* Opens readers, every other one in the segment that is still written, and reads an entry by each.
+ */
+static void readers_open(struct fixture *f, uint64_t seed, uint64_t count,
+                         struct log_reader *readers[READERS], uint64_t next[READERS]) {
     struct log_entry entry;
     for (int i = 0; i < READERS; i++) {
-        uint64_t draw = hash_mix(10, (uint64_t)i);
-        /* Every other one stands in the segment that is still written. */
-        uint64_t from = i % 2 ? draw % (model.count + 1) : model.count - draw % 4;
+        uint64_t draw = hash_mix(seed, (uint64_t)i);
+        uint64_t from = i % 2 ? draw % (count + 1) : count - draw % 4;
         assert_int_equal(log_reader_open(f->log, from, &readers[i], NULL), LEAT_OK);
         next[i] = from;
         if (log_read(readers[i], &entry, NULL) == LEAT_OK) {
             next[i] = entry.frame.first_sequence + entry.frame.rows;
         }
     }
-    for (uint64_t i = 0; i < 60; i++) {
-        assert_true(append_rows(f, &model, hash_mix(11, i)));
+}
+
+static void reader_finish(struct log_reader *reader, uint64_t next, uint64_t end) {
+    struct log_entry entry;
+    leat_error err = {.message = ""};
+    while (log_read(reader, &entry, &err) == LEAT_OK) {
+        assert_int_equal(entry.frame.first_sequence, next);
+        next += entry.frame.rows;
     }
-    assert_int_equal(erase_all(f, NULL), LEAT_OK);
-    for (uint64_t i = 0; i < 10; i++) {
-        assert_true(append_rows(f, &model, hash_mix(12, i)));
-    }
-    for (int i = 0; i < READERS; i++) {
-        leat_error err = {.message = ""};
-        leat_status status;
-        while ((status = log_read(readers[i], &entry, &err)) == LEAT_OK) {
-            assert_int_equal(entry.frame.first_sequence, next[i]);
-            next[i] += entry.frame.rows;
+    assert_string_equal(err.message, "");
+    assert_int_equal(next, end);
+    log_reader_close(reader);
+}
+
+/* A reader that stands anywhere when segments change goes on without a gap. */
+static void test_readers_cross_a_pass(void **state) {
+    struct fixture *f = *state;
+    static struct model model;
+    model = (struct model){.count = 0};
+    fixture_open(f);
+    for (uint64_t round = 0; round < 12; round++) {
+        struct log_reader *readers[READERS];
+        uint64_t next[READERS];
+        for (uint64_t i = 0; i < 15 + round; i++) {
+            assert_true(append_rows(f, &model, hash_mix(round, i)));
         }
-        assert_string_equal(err.message, "");
-        assert_int_equal(next[i], model.count);
-        log_reader_close(readers[i]);
+        readers_open(f, round, model.count, readers, next);
+        for (uint64_t i = 0; i < 15; i++) {
+            assert_true(append_rows(f, &model, hash_mix(round, 100 + i)));
+        }
+        assert_int_equal(erase_all(f, NULL), LEAT_OK);
+        assert_true(append_rows(f, &model, hash_mix(round, 200)));
+        for (int i = 0; i < READERS; i++) {
+            reader_finish(readers[i], next[i], model.count);
+        }
     }
 }
 
@@ -481,12 +494,9 @@ static void test_retention_by_age(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_pass_erases),
-        TEST(test_readers_cross_a_pass),
-        cmocka_unit_test(test_power_cuts),
-        cmocka_unit_test(test_failing_disk),
-        TEST(test_retention_by_size),
-        TEST(test_retention_by_age),
+        TEST(test_a_pass_erases),          TEST(test_readers_cross_a_pass),
+        cmocka_unit_test(test_power_cuts), cmocka_unit_test(test_failing_disk),
+        TEST(test_retention_by_size),      TEST(test_retention_by_age),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
