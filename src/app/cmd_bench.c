@@ -15,6 +15,8 @@ static const struct bench benches[] = {
      bench_ingest},
     {"ingest", "The same over HTTP on loopback.", bench_ingest_http},
     {"feed", "Latency of pages over HTTP at a fixed rate, while events arrive.", bench_feed},
+    {"pipeline", "Clicks through all of flow a second, with every feature, and no learning.",
+     bench_pipeline},
 };
 enum { BENCH_COUNT = sizeof(benches) / sizeof(benches[0]) };
 
@@ -46,9 +48,11 @@ int command_bench(int argc, char **argv) {
         {"json", 0, NULL, "One line of JSON a case.", NULL, &options.json},
         {"data", 0, "DIR", "Where data folders are made and removed (default $TMPDIR or /var/tmp).",
          &options.folder, NULL},
+        {"input", 0, "DIR", "Globo's clicks for pipeline (default: clicks made up).",
+         &options.input, NULL},
     };
     const struct usage usage = {
-        "leat bench [NAME] [--json] [--data DIR]",
+        "leat bench [NAME] [--json] [--data DIR] [--input DIR]",
         "Measures: a run to warm up, then five. Without a name it lists what there is.", table,
         sizeof(table) / sizeof(table[0])};
     int rest;

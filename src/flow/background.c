@@ -22,6 +22,7 @@ struct background {
     const struct config *config;
     struct state *state;
     uint64_t length;                        /* of a ring */
+    uint64_t hashes[CONFIG_SURFACES_MAX];   /* of the surfaces' names */
     struct map counts[CONFIG_SURFACES_MAX]; /* item -> times in the ring; derived */
 };
 
@@ -35,6 +36,9 @@ leat_status background_open(const struct config *config, struct state_budget *bu
     background->length = (uint64_t)config->flow.negative_ring;
     for (int s = 0; s < CONFIG_SURFACES_MAX; s++) {
         map_init(&background->counts[s]);
+    }
+    for (int s = 0; s < config->surface_count; s++) {
+        background->hashes[s] = hash_slice(slice_of(config->surfaces[s].name));
     }
     struct state_options options = {
         .name = "background", .groups = (uint32_t)config->root.key_groups, .budget = budget};
@@ -64,7 +68,7 @@ struct state *background_state(struct background *background) {
 static struct state_key surface_key(const struct background *background, int surface,
                                     uint32_t kind) {
     struct slice name = slice_of(background->config->surfaces[surface].name);
-    return (struct state_key){hash_slice(name), name, kind, 0};
+    return (struct state_key){background->hashes[surface], name, kind, 0};
 }
 
 static void *record_at(struct background *background, const struct state_key *key, uint32_t size) {
@@ -88,50 +92,56 @@ static void count_add(struct map *counts, uint64_t item, int64_t change) {
     }
 }
 
-static void ring_push(struct background *background, const struct row *row) {
+static struct background_change ring_push(struct background *background, const struct row *row) {
+    struct background_change change = {0};
     struct state_key key = surface_key(background, row->surface, BACKGROUND_RING);
     struct ring_record *ring =
         record_at(background, &key,
                   (uint32_t)(sizeof(struct ring_record) + background->length * sizeof(uint64_t)));
     if (!ring) {
-        return;
+        return change;
     }
-    struct map *counts = &background->counts[row->surface];
     uint64_t *place = &ring->items[ring->added % background->length];
-    if (ring->added >= background->length) {
-        count_add(counts, *place, -1);
-    }
+    change.entered = true;
+    change.left = ring->added >= background->length ? *place : 0;
     *place = row->item_hash;
     ring->added++;
-    count_add(counts, row->item_hash, 1);
+    return change;
 }
 
 static uint64_t ring_held(const struct background *background, const struct ring_record *ring) {
     return ring->added < background->length ? ring->added : background->length;
 }
 
-uint64_t background_draw(struct background *background, int surface, uint64_t chance) {
-    struct state_key key = surface_key(background, surface, BACKGROUND_RING);
-    uint32_t size;
-    uint64_t item = 0;
-    state_enter(background->state, key.hash);
-    const struct ring_record *ring = state_get(background->state, &key, &size, NULL);
-    if (ring && ring->added > 0) {
-        item = ring->items[chance % ring_held(background, ring)];
-    }
-    state_leave(background->state, key.hash);
-    return item;
-}
-
-double background_share(struct background *background, int surface, uint64_t item) {
+uint64_t background_draws(struct background *background, int surface, const uint64_t *chances,
+                          int count, uint64_t *items) {
     struct state_key key = surface_key(background, surface, BACKGROUND_RING);
     uint32_t size;
     state_enter(background->state, key.hash);
     const struct ring_record *ring = state_get(background->state, &key, &size, NULL);
     uint64_t held = ring ? ring_held(background, ring) : 0;
+    for (int i = 0; i < count; i++) {
+        items[i] = held > 0 ? ring->items[chances[i] % held] : 0;
+    }
     state_leave(background->state, key.hash);
+    return held;
+}
+
+uint64_t background_draw(struct background *background, int surface, uint64_t chance) {
+    uint64_t item;
+    background_draws(background, surface, &chance, 1, &item);
+    return item;
+}
+
+uint64_t background_times(const struct background *background, int surface, uint64_t item) {
     const uint64_t *count = map_find(&background->counts[surface], item);
-    return held > 0 && count ? (double)*count / (double)held : 0;
+    return count ? *count : 0;
+}
+
+double background_share(struct background *background, int surface, uint64_t item) {
+    uint64_t held = background_draws(background, surface, NULL, 0, NULL);
+    uint64_t times = background_times(background, surface, item);
+    return held > 0 ? (double)times / (double)held : 0;
 }
 
 /* --- totals --- */
@@ -170,17 +180,35 @@ static void totals_push(struct background *background, const struct row *row) {
     }
 }
 
-void background_push(struct background *background, const struct row *row) {
+struct background_change background_push_kept(struct background *background,
+                                              const struct row *row) {
+    struct background_change change = {0};
     if (!row->item.data || (row->kind != ROW_ACTION && !row_is_showing(background->config, row))) {
-        return;
+        return change;
     }
-    uint64_t hash = surface_key(background, row->surface, 0).hash;
+    uint64_t hash = background->hashes[row->surface];
     state_enter(background->state, hash);
     totals_push(background, row);
     if (row->kind == ROW_ACTION && row_is_liked(background->config, row)) {
-        ring_push(background, row);
+        change = ring_push(background, row);
     }
     state_leave(background->state, hash);
+    return change;
+}
+
+void background_push_counts(struct background *background, const struct row *row,
+                            struct background_change change) {
+    struct map *counts = &background->counts[row->surface];
+    if (change.left != 0) {
+        count_add(counts, change.left, -1);
+    }
+    if (change.entered) {
+        count_add(counts, row->item_hash, 1);
+    }
+}
+
+void background_push(struct background *background, const struct row *row) {
+    background_push_counts(background, row, background_push_kept(background, row));
 }
 
 void background_read(struct background *background, int surface, int64_t now_ms,

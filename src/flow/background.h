@@ -22,11 +22,28 @@ struct background_view {
 leat_status background_open(const struct config *config, struct state_budget *budget,
                             struct background **out, leat_error *err);
 void background_close(struct background *background);
-void background_push(struct background *background, const struct row *row); /* flow's thread */
+void background_push(struct background *background, const struct row *row); /* both steps */
 struct state *background_state(struct background *background);
 
-/* Flow's thread. 0 when the ring is empty. */
+/* A row in two steps: to what is kept, and to the counts behind `share`, which are derived and may
+ * follow later, in the order of rows. One thread at a time for each of the steps, which may be two
+ * threads side by side. */
+struct background_change {
+    bool entered;  /* the row's item is in the ring */
+    uint64_t left; /* the item that gave its place; 0: none */
+};
+struct background_change background_push_kept(struct background *background, const struct row *row);
+void background_push_counts(struct background *background, const struct row *row,
+                            struct background_change change);
+
+/* Thread of background_push_kept. Items of the ring by `count` chances, 0 when it is empty; returns
+ * how many the ring holds. */
+uint64_t background_draws(struct background *background, int surface, const uint64_t *chances,
+                          int count, uint64_t *items);
 uint64_t background_draw(struct background *background, int surface, uint64_t chance);
+/* Thread of background_push_counts: how often an item is in the ring. */
+uint64_t background_times(const struct background *background, int surface, uint64_t item);
+/* Where nobody pushes. */
 double background_share(struct background *background, int surface, uint64_t item);
 /* Any thread. */
 void background_read(struct background *background, int surface, int64_t now_ms,

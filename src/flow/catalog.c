@@ -95,15 +95,19 @@ static uint64_t all_add(struct catalog *catalog, uint64_t item) {
     return slot ? place + 1 : 0;
 }
 
-static void item_set_place(struct catalog *catalog, uint64_t item, uint64_t place) {
+/* Returns the place that the item had. */
+static uint64_t item_set_place(struct catalog *catalog, uint64_t item, uint64_t place) {
     struct state_key key = item_key((struct slice){NULL, 0}, item, CATALOG_ITEM);
     uint32_t size;
+    uint64_t had = 0;
     state_enter(catalog->state, item);
     struct item_record *record = state_edit(catalog->state, &key, &size);
     if (record) {
+        had = record->place;
         record->place = place;
     }
     state_leave(catalog->state, item);
+    return had;
 }
 
 /* The last item fills the hole, so that the list stays dense. */
@@ -198,15 +202,8 @@ static void words_store(struct catalog *catalog, const struct row *row) {
     bytes_deinit(&text);
 }
 
-/* What one row does to its item's record; says what is left to do with the lists, which live in
- * another key group. */
-struct item_change {
-    bool created, join_all, leave_all;
-    uint64_t place;
-};
-
-static struct item_change item_apply(struct catalog *catalog, const struct row *row) {
-    struct item_change change = {0};
+static struct catalog_change item_apply(struct catalog *catalog, const struct row *row) {
+    struct catalog_change change = {0};
     struct state_key key = item_key(row->item, row->item_hash, CATALOG_ITEM);
     uint32_t size;
     void *found = state_edit(catalog->state, &key, &size);
@@ -218,39 +215,47 @@ static struct item_change item_apply(struct catalog *catalog, const struct row *
         struct item_record *fresh = found;
         fresh->first_ms = fresh->created_ms = row->time_ms;
         fresh->expires_ms = INT64_MAX;
-        change.created = change.join_all = true;
+        change.created = change.joins = true;
     }
     struct item_record *record = found;
     if (row->kind == ROW_ITEM) {
-        change.join_all = change.join_all || record->deleted;
+        change.joins = change.joins || record->deleted;
         record->deleted = 0;
         describe(record, row);
         words_store(catalog, row); /* may move records: `record` is not used after it */
     } else if (row->kind == ROW_ITEM_DELETE && !record->deleted) {
         record->deleted = 1;
-        change.leave_all = record->place > 0;
-        change.place = record->place - 1;
-        record->place = 0;
+        change.leaves = true;
     }
     return change;
 }
 
-void catalog_push(struct catalog *catalog, const struct row *row) {
+struct catalog_change catalog_push_item(struct catalog *catalog, const struct row *row) {
     if (!row->item.data || row->kind == ROW_SERVED) {
-        return;
+        return (struct catalog_change){0};
     }
     state_enter(catalog->state, row->item_hash);
-    struct item_change change = item_apply(catalog, row);
+    struct catalog_change change = item_apply(catalog, row);
     state_leave(catalog->state, row->item_hash);
-    if (change.leave_all) {
-        all_remove(catalog, change.place);
+    return change;
+}
+
+void catalog_push_lists(struct catalog *catalog, const struct row *row,
+                        struct catalog_change change) {
+    uint64_t place = change.leaves ? item_set_place(catalog, row->item_hash, 0) : 0;
+    if (place > 0) {
+        all_remove(catalog, place - 1);
     }
-    if (change.join_all) {
+    if (change.joins) {
         item_set_place(catalog, row->item_hash, all_add(catalog, row->item_hash));
     }
     if (change.created) {
         ring_add(catalog, row->item_hash);
     }
+}
+
+void catalog_push(struct catalog *catalog, const struct row *row) {
+    catalog_push_lists(catalog, row, catalog_push_item(catalog, row));
 }
 
 /* --- reading --- */

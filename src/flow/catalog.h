@@ -31,8 +31,20 @@ struct catalog_view {
 leat_status catalog_open(const struct config *config, struct state_budget *budget,
                          struct catalog **out, leat_error *err);
 void catalog_close(struct catalog *catalog);
-void catalog_push(struct catalog *catalog, const struct row *row); /* flow's thread */
+/* Threads: as catalog_push_item, then catalog_push_lists. */
+void catalog_push(struct catalog *catalog, const struct row *row);
 struct state *catalog_state(struct catalog *catalog);
+
+/* A row in two steps, for who goes by key group: to its item's record, and to the lists, which have
+ * one key. Lists may follow later, in the order of rows. */
+struct catalog_change {
+    bool created, joins, leaves; /* joins, leaves: the list of all items */
+};
+/* Threads: each alone in the key groups of the items it pushes. */
+struct catalog_change catalog_push_item(struct catalog *catalog, const struct row *row);
+/* One thread, while nobody pushes items. */
+void catalog_push_lists(struct catalog *catalog, const struct row *row,
+                        struct catalog_change change);
 
 /* Any thread. False: unknown. */
 bool catalog_read(struct catalog *catalog, uint64_t item, struct catalog_view *out);

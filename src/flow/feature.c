@@ -32,11 +32,15 @@ struct slot {
     struct source a, b;
 };
 
+enum { COUNT_LOGS = 1024 };
+
 struct features {
     const struct config *config;
     int slot_count;
     int tasks; /* with dense features of their own */
     struct slot slots[CONFIG_LIST_MAX];
+    float here_none;              /* DENSE_HERE of an item without acts from the region */
+    float count_logs[COUNT_LOGS]; /* DENSE_ITEM_COUNT of small counts */
 };
 
 static struct source source_of(struct slice name) {
@@ -67,6 +71,14 @@ static struct slot slot_of(struct slice name) {
     return slot;
 }
 
+static float here_log(double here) {
+    return (float)log(here + 0.05);
+}
+
+static float count_log(double count) {
+    return 0.1f * (float)log1p(count);
+}
+
 leat_status features_create(const struct config *config, struct features **out, leat_error *err) {
     struct features *features = memory_zalloc(sizeof(*features));
     if (!features) {
@@ -77,6 +89,10 @@ leat_status features_create(const struct config *config, struct features **out, 
     features->tasks = config->action_count < FEATURE_TASKS ? config->action_count : FEATURE_TASKS;
     for (int i = 0; i < features->slot_count; i++) {
         features->slots[i] = slot_of(slice_of(config->model.features.names[i]));
+    }
+    features->here_none = here_log(0);
+    for (int i = 0; i < COUNT_LOGS; i++) {
+        features->count_logs[i] = count_log((double)i);
     }
     *out = features;
     return LEAT_OK;
@@ -129,16 +145,33 @@ struct prior {
 /* What the session's pairs say of one item. */
 struct pair_sum {
     uint64_t item; /* 0: free */
-    float last_next, last_near, second_next, session_near, last_before, session_before;
+    struct feature_pairs pairs;
+};
+
+struct values {
+    int count;
+    uint64_t single;
+    const uint64_t *list;
+};
+
+/* What the request says of a slot: values of the sides that do not depend on the item, and the key
+ * where none does. */
+struct request_slot {
+    bool whole; /* `key` is the slot's only one; `none`: it has none */
+    bool none;
+    uint64_t key;
+    struct values a, b;
 };
 
 struct feature_request {
     const struct features *features;
     struct feature_moment moment;
-    struct pair_sum *sums; /* open addressing */
+    struct pair_sum *sums; /* open addressing; NULL: of feature_begin_few */
     uint32_t sum_mask;
     struct prior prior[CONFIG_ACTIONS_MAX]; /* of each task on the surface */
     struct prior liked;                     /* of any positive action, for tastes */
+    struct request_slot slots[CONFIG_LIST_MAX];
+    float dense[EXAMPLE_DENSE_MAX]; /* what does not depend on the item */
 };
 
 uint64_t feature_region_name(void) {
@@ -168,27 +201,47 @@ static struct pair_sum *sum_at(const struct feature_request *request, uint64_t i
     return &request->sums[slot];
 }
 
+void feature_pairs_out(struct feature_pairs *sum, int place, float next, float near, float weight) {
+    sum->session_near += near * weight;
+    if (place == 0) {
+        sum->last_next = next;
+        sum->last_near = near;
+    } else if (place == 1) {
+        sum->second_next = next;
+    }
+}
+
+void feature_pairs_in(struct feature_pairs *sum, int place, float next, float near, float weight) {
+    sum->session_before += near * weight;
+    if (place == 0) {
+        sum->last_before = next;
+    }
+}
+
+void feature_place_weights(int count, float weights[PAIRS_BACK]) {
+    double fade = 1.0;
+    double norm = 0;
+    for (int p = 0; p < count; p++, fade *= PAIRS_FADE) {
+        norm += fade;
+    }
+    fade = 1.0;
+    for (int p = 0; p < count; p++, fade *= PAIRS_FADE) {
+        weights[p] = (float)(fade / norm);
+    }
+}
+
 /* Adds what item number `place` of the session (0: the last) says. */
 static void sums_add(const struct feature_request *request, const struct pairs_view *view,
-                     int place, float fade) {
+                     int place, float weight) {
     for (int i = 0; i < view->out_count; i++) {
         struct pair_sum *sum = sum_at(request, view->out[i].item);
         sum->item = view->out[i].item;
-        sum->session_near += view->out[i].near * fade;
-        if (place == 0) {
-            sum->last_next = view->out[i].next;
-            sum->last_near = view->out[i].near;
-        } else if (place == 1) {
-            sum->second_next = view->out[i].next;
-        }
+        feature_pairs_out(&sum->pairs, place, view->out[i].next, view->out[i].near, weight);
     }
     for (int i = 0; i < view->in_count; i++) {
         struct pair_sum *sum = sum_at(request, view->in[i].item);
         sum->item = view->in[i].item;
-        sum->session_before += view->in[i].near * fade;
-        if (place == 0) {
-            sum->last_before = view->in[i].next;
-        }
+        feature_pairs_in(&sum->pairs, place, view->in[i].next, view->in[i].near, weight);
     }
 }
 
@@ -208,14 +261,10 @@ static leat_status sums_build(struct feature_request *request, struct arena *are
     if (!request->sums) {
         return error_memory(err, capacity * sizeof(struct pair_sum));
     }
-    double fade = 1.0;
-    double norm = 0;
-    for (int p = 0; p < moment->pairs_count; p++, fade *= PAIRS_FADE) {
-        norm += fade;
-    }
-    fade = 1.0;
-    for (int p = 0; p < moment->pairs_count; p++, fade *= PAIRS_FADE) {
-        sums_add(request, &moment->pairs[p], p, (float)(fade / norm));
+    float weights[PAIRS_BACK];
+    feature_place_weights(moment->pairs_count, weights);
+    for (int p = 0; p < moment->pairs_count; p++) {
+        sums_add(request, &moment->pairs[p], p, weights[p]);
     }
     return LEAT_OK;
 }
@@ -252,27 +301,7 @@ static void priors_build(struct feature_request *request) {
     request->liked = prior_of(liked, shown);
 }
 
-leat_status feature_begin(const struct features *features, const struct feature_moment *moment,
-                          struct arena *arena, struct feature_request **out, leat_error *err) {
-    struct feature_request *request = ARENA_NEW(arena, struct feature_request, 1);
-    if (!request) {
-        return error_memory(err, sizeof(*request));
-    }
-    request->features = features;
-    request->moment = *moment;
-    TRY(sums_build(request, arena, err));
-    priors_build(request);
-    *out = request;
-    return LEAT_OK;
-}
-
 /* --- keys --- */
-
-struct values {
-    int count;
-    uint64_t single;
-    const uint64_t *list;
-};
 
 static uint64_t hour_of(int64_t time_ms) {
     return (uint64_t)(time_ms / 3600000 % 24) + 1;
@@ -282,45 +311,87 @@ static uint64_t session_item(const struct profile_view *profile, int place) {
     return place < profile->session_count ? profile->session[place] : 0;
 }
 
-static struct values values_of(const struct feature_request *request,
-                               const struct catalog_view *item, struct source source) {
-    const struct feature_moment *moment = &request->moment;
-    uint64_t value = 0;
-    switch (source.kind) {
-    case SOURCE_USER: value = moment->profile->hash; break;
-    case SOURCE_ITEM: value = item->hash; break;
-    case SOURCE_AUTHOR: value = item->author; break;
-    case SOURCE_HOUR: value = hour_of(moment->now_ms); break;
-    case SOURCE_SURFACE: value = (uint64_t)moment->surface + 1; break;
-    case SOURCE_LAST: value = session_item(moment->profile, 0); break;
-    case SOURCE_SECOND: value = session_item(moment->profile, 1); break;
-    case SOURCE_CATEGORY: return (struct values){item->category_count, 0, item->categories};
-    case SOURCE_TAG: return (struct values){item->tag_count, 0, item->tags};
-    case SOURCE_CONTEXT:
-        value =
-            feature_context(moment->profile, moment->context, moment->context_count, source.name);
-        break;
-    }
+static bool is_of_item(struct source source) {
+    return source.kind == SOURCE_ITEM || source.kind == SOURCE_AUTHOR ||
+           source.kind == SOURCE_CATEGORY || source.kind == SOURCE_TAG;
+}
+
+static struct values value_of(uint64_t value) {
     return (struct values){value != 0, value, NULL};
+}
+
+static struct values request_values(const struct feature_moment *moment, struct source source) {
+    switch (source.kind) {
+    case SOURCE_USER: return value_of(moment->profile->hash);
+    case SOURCE_HOUR: return value_of(hour_of(moment->now_ms));
+    case SOURCE_SURFACE: return value_of((uint64_t)moment->surface + 1);
+    case SOURCE_LAST: return value_of(session_item(moment->profile, 0));
+    case SOURCE_SECOND: return value_of(session_item(moment->profile, 1));
+    case SOURCE_CONTEXT:
+        return value_of(
+            feature_context(moment->profile, moment->context, moment->context_count, source.name));
+    default: return (struct values){0};
+    }
+}
+
+static struct values item_values(const struct catalog_view *item, struct source source) {
+    switch (source.kind) {
+    case SOURCE_ITEM: return value_of(item->hash);
+    case SOURCE_AUTHOR: return value_of(item->author);
+    case SOURCE_CATEGORY: return (struct values){item->category_count, 0, item->categories};
+    default: return (struct values){item->tag_count, 0, item->tags};
+    }
+}
+
+static void slots_build(struct feature_request *request) {
+    for (int s = 0; s < request->features->slot_count; s++) {
+        const struct slot *slot = &request->features->slots[s];
+        struct request_slot *out = &request->slots[s];
+        bool a_of_item = is_of_item(slot->a);
+        bool b_of_item = slot->cross && is_of_item(slot->b);
+        out->a = a_of_item ? (struct values){0} : request_values(&request->moment, slot->a);
+        out->b = (struct values){1, 0, NULL};
+        if (slot->cross && !b_of_item) {
+            out->b = request_values(&request->moment, slot->b);
+        }
+        bool nothing = (!a_of_item && out->a.count == 0) || (!b_of_item && out->b.count == 0);
+        out->none = nothing;
+        out->whole = !a_of_item && !b_of_item;
+        uint64_t key = hash_mix(slot->salt, out->a.single);
+        out->key = slot->cross && !b_of_item ? hash_mix(key, out->b.single) : key;
+    }
 }
 
 static uint64_t value_at(const struct values *values, int index) {
     return values->list ? values->list[index] : values->single;
 }
 
+/* The keys of one slot that depends on the item. */
+static int slot_fill(const struct slot *slot, const struct request_slot *known,
+                     const struct catalog_view *item, uint64_t *keys, int count) {
+    struct values a = is_of_item(slot->a) ? item_values(item, slot->a) : known->a;
+    struct values b = slot->cross && is_of_item(slot->b) ? item_values(item, slot->b) : known->b;
+    for (int i = 0; i < a.count; i++) {
+        uint64_t key = hash_mix(slot->salt, value_at(&a, i));
+        for (int j = 0; j < b.count && count < EXAMPLE_KEYS_MAX; j++) {
+            keys[count++] = slot->cross ? hash_mix(key, value_at(&b, j)) : key;
+        }
+    }
+    return count;
+}
+
 static int keys_fill(const struct feature_request *request, const struct catalog_view *item,
                      uint64_t *keys) {
     int count = 0;
-    for (int s = 0; s < request->features->slot_count; s++) {
-        const struct slot *slot = &request->features->slots[s];
-        struct values a = values_of(request, item, slot->a);
-        struct values b = {1, 0, NULL};
-        if (slot->cross) {
-            b = values_of(request, item, slot->b);
+    for (int s = 0; s < request->features->slot_count && count < EXAMPLE_KEYS_MAX; s++) {
+        const struct request_slot *known = &request->slots[s];
+        if (known->none) {
+            continue;
         }
-        for (int i = 0; i < a.count * b.count && count < EXAMPLE_KEYS_MAX; i++) {
-            uint64_t key = hash_mix(slot->salt, value_at(&a, i / b.count));
-            keys[count++] = slot->cross ? hash_mix(key, value_at(&b, i % b.count)) : key;
+        if (known->whole) {
+            keys[count++] = known->key;
+        } else {
+            count = slot_fill(&request->features->slots[s], known, item, keys, count);
         }
     }
     return count;
@@ -332,12 +403,12 @@ static int keys_fill(const struct feature_request *request, const struct catalog
 #define NEXT_FLOOR  1e-7
 
 static float share_log(double share) {
-    return (float)(0.25 * log((share + SHARE_FLOOR) / SHARE_FLOOR));
+    return share == 0 ? 0.0f : (float)(0.25 * log((share + SHARE_FLOOR) / SHARE_FLOOR));
 }
 
 /* Weights found on a news portal's click stream, and rounded: what follows directly says most, then
  * what is popular now. The learner moves away from them as far as its stream asks for. */
-static double next_prior(const struct pair_sum *sum, const double popular[TALLY_SCALES]) {
+static double next_prior(const struct feature_pairs *sum, const double popular[TALLY_SCALES]) {
     return NEXT_FLOOR + 0.30 * (double)sum->last_next + 0.10 * (double)sum->last_near +
            0.10 * (double)sum->session_near + 0.05 * (double)sum->last_before +
            0.05 * (double)sum->session_before + 0.25 * popular[0] + 0.10 * popular[1] +
@@ -354,10 +425,9 @@ static float smoothed(double positives, double chances, const struct prior *prio
     return (float)(log(odds_of) - log(odds_against) - prior->log_odds);
 }
 
-static void dense_next(const struct feature_request *request, const struct catalog_view *item,
+static void dense_next(const struct feature_request *request, const struct feature_pairs *sum,
                        const struct tally_view *tally, float *dense) {
     const struct background_view *background = request->moment.background;
-    const struct pair_sum *sum = sum_at(request, item->hash);
     double popular[TALLY_SCALES];
     for (int s = 0; s < TALLY_SCALES; s++) {
         /* An item's acts come from all surfaces, so they may be more than all of this one. */
@@ -374,7 +444,7 @@ static void dense_next(const struct feature_request *request, const struct catal
     dense[DENSE_SESSION_BEFORE] = share_log((double)sum->session_before);
     dense[DENSE_UNPAIRED] = sum->last_next > 0 ? 0.0f : 1.0f;
     double here = tally->acted[0] > 0 ? tally->acted_here / tally->acted[0] : 0;
-    dense[DENSE_HERE] = (float)log(here + 0.05);
+    dense[DENSE_HERE] = here == 0 ? request->features->here_none : here_log(here);
 }
 
 /* The person's mean smoothed rate over the values of an item; 0 for unknown ones. */
@@ -393,14 +463,8 @@ static float taste_rate(const struct feature_request *request, const struct prof
 
 static void dense_tasks(const struct feature_request *request, const struct tally_view *tally,
                         float *task) {
-    const struct profile_view *profile = request->moment.profile;
     for (int t = 0; t < request->features->tasks; t++, task += TASK_DENSE) {
-        const struct prior *prior = &request->prior[t];
-        task[TASK_PRIOR] = (float)prior->log_odds;
-        task[TASK_USER] = smoothed(profile->positives[t], profile->chances[t], prior);
-        task[TASK_USER_LATELY] = smoothed((double)profile->lately_positives[t],
-                                          (double)profile->lately_chances[t], prior);
-        task[TASK_ITEM] = smoothed(tally->positives[t], tally->chances[t], prior);
+        task[TASK_ITEM] = smoothed(tally->positives[t], tally->chances[t], &request->prior[t]);
     }
 }
 
@@ -421,8 +485,12 @@ static bool acted_lately(const struct profile_view *profile, uint64_t item) {
     return false;
 }
 
-static void dense_person(const struct feature_request *request, const struct catalog_view *item,
-                         const struct tally_view *tally, float *dense) {
+static float item_count_log(const struct features *features, double count) {
+    return count < COUNT_LOGS ? features->count_logs[(int)count] : count_log(count);
+}
+
+static void dense_item(const struct feature_request *request, const struct catalog_view *item,
+                       const struct tally_view *tally, float *dense) {
     const struct profile_view *profile = request->moment.profile;
     int tasks = request->features->config->action_count;
     double age_hours = fmax((double)(request->moment.now_ms - item->created_ms), 0.0) / 3600000.0;
@@ -430,20 +498,69 @@ static void dense_person(const struct feature_request *request, const struct cat
     dense[DENSE_AGE] = (float)(0.25 * log1p(age_hours));
     dense[DENSE_YOUNG] = age_hours < 1.0 ? 1.0f : 0.0f;
     dense[DENSE_AGAIN] = acted_lately(profile, item->hash) ? 1.0f : 0.0f;
-    dense[DENSE_USER_COUNT] = 0.1f * (float)log1p(most_chances(profile->chances, tasks));
-    dense[DENSE_ITEM_COUNT] = 0.1f * (float)log1p(item_count);
+    dense[DENSE_ITEM_COUNT] = item_count_log(request->features, item_count);
     dense[DENSE_USER_CATEGORY] = taste_rate(request, profile->categories, profile->category_count,
                                             item->categories, item->category_count);
     dense[DENSE_USER_AUTHOR] = taste_rate(request, profile->authors, profile->author_count,
                                           &item->author, item->author != 0);
 }
 
+/* What an item cannot change. */
+static void dense_request(struct feature_request *request) {
+    const struct profile_view *profile = request->moment.profile;
+    int tasks = request->features->config->action_count;
+    float *dense = request->dense;
+    dense[DENSE_USER_COUNT] = count_log(most_chances(profile->chances, tasks));
+    float *task = dense + DENSE_FIXED;
+    for (int t = 0; t < request->features->tasks; t++, task += TASK_DENSE) {
+        const struct prior *prior = &request->prior[t];
+        task[TASK_PRIOR] = (float)prior->log_odds;
+        task[TASK_USER] = smoothed(profile->positives[t], profile->chances[t], prior);
+        task[TASK_USER_LATELY] = smoothed((double)profile->lately_positives[t],
+                                          (double)profile->lately_chances[t], prior);
+    }
+}
+
+/* --- the two halves --- */
+
+leat_status feature_begin_few(const struct features *features, const struct feature_moment *moment,
+                              struct arena *arena, struct feature_request **out, leat_error *err) {
+    struct feature_request *request = arena_alloc(arena, sizeof(*request));
+    if (!request) {
+        return error_memory(err, sizeof(*request));
+    }
+    request->features = features;
+    request->moment = *moment;
+    request->sums = NULL;
+    request->sum_mask = 0;
+    memset(request->dense, 0, sizeof(request->dense));
+    priors_build(request);
+    slots_build(request);
+    dense_request(request);
+    *out = request;
+    return LEAT_OK;
+}
+
+leat_status feature_begin(const struct features *features, const struct feature_moment *moment,
+                          struct arena *arena, struct feature_request **out, leat_error *err) {
+    TRY(feature_begin_few(features, moment, arena, out, err));
+    return sums_build(*out, arena, err);
+}
+
+void feature_fill_few(const struct feature_request *request, const struct feature_pairs *pairs,
+                      const struct catalog_view *item, const struct tally_view *tally,
+                      uint64_t *keys, int *key_count, float *dense, int *dense_count) {
+    *key_count = keys_fill(request, item, keys);
+    *dense_count = features_dense_count(request->features);
+    memcpy(dense, request->dense, (size_t)*dense_count * sizeof(*dense));
+    dense_next(request, pairs, tally, dense);
+    dense_item(request, item, tally, dense);
+    dense_tasks(request, tally, dense + DENSE_FIXED);
+}
+
 void feature_fill(const struct feature_request *request, const struct catalog_view *item,
                   const struct tally_view *tally, uint64_t *keys, int *key_count, float *dense,
                   int *dense_count) {
-    *key_count = keys_fill(request, item, keys);
-    *dense_count = features_dense_count(request->features);
-    dense_next(request, item, tally, dense);
-    dense_person(request, item, tally, dense);
-    dense_tasks(request, tally, dense + DENSE_FIXED);
+    const struct pair_sum *sum = sum_at(request, item->hash);
+    feature_fill_few(request, &sum->pairs, item, tally, keys, key_count, dense, dense_count);
 }

@@ -80,6 +80,24 @@ void feature_fill(const struct feature_request *request, const struct catalog_vi
                   const struct tally_view *tally, uint64_t *keys, int *key_count, float *dense,
                   int *dense_count);
 
+/* The same where there are few candidates, as in examples: the moment's pairs are not read, and
+ * what they say of a candidate (0 where nothing) is summed up by who knows them, in order of place.
+ * Digit for digit the same features. */
+struct feature_pairs {
+    float last_next, last_near, second_next, session_near, last_before, session_before;
+};
+/* What the session's item number `place` (0: the last) says of a candidate that is among its out
+ * (in) neighbours with these shares. `weight`: feature_place_weights. */
+void feature_pairs_out(struct feature_pairs *sum, int place, float next, float near, float weight);
+void feature_pairs_in(struct feature_pairs *sum, int place, float next, float near, float weight);
+/* Weights of the places of `count` items, which add up to 1. */
+void feature_place_weights(int count, float weights[PAIRS_BACK]);
+leat_status feature_begin_few(const struct features *features, const struct feature_moment *moment,
+                              struct arena *arena, struct feature_request **out, leat_error *err);
+void feature_fill_few(const struct feature_request *request, const struct feature_pairs *pairs,
+                      const struct catalog_view *item, const struct tally_view *tally,
+                      uint64_t *keys, int *key_count, float *dense, int *dense_count);
+
 /* The value of a context name for a person and a request; 0: unknown. */
 uint64_t feature_context(const struct profile_view *profile, const struct slice *context, int count,
                          uint64_t name_hash);

@@ -302,3 +302,12 @@ const struct features *flow_features(const struct flow *flow) {
 const struct config *flow_config(const struct flow *flow) {
     return flow->config;
 }
+
+struct flow_times flow_times(const struct flow *flow) {
+    (void)flow;
+    return (struct flow_times){{0}};
+}
+const char *flow_phase_name(int phase) {
+    (void)phase;
+    return "x";
+}

@@ -16,6 +16,7 @@
 #define FLOW_FLOW_H
 
 #include "base/metrics.h"
+#include "base/pool.h"
 #include "flow/background.h"
 #include "flow/catalog.h"
 #include "flow/example.h"
@@ -34,6 +35,15 @@ struct flow_options {
     struct metrics *metrics;     /* may be NULL */
     void (*emit)(void *context, const struct example *example);
     void *context;
+    struct pool *pool; /* borrowed for the flow's life; NULL: the caller's thread alone */
+    uint64_t (*stopwatch)(
+        void); /* for measurements: ns, whose differences flow_times sums; or NULL */
+};
+
+/* Where the time goes, phase by phase, as the stopwatch says. */
+enum { FLOW_PHASES = 9 };
+struct flow_times {
+    uint64_t ns[FLOW_PHASES];
 };
 
 leat_status flow_open(const struct flow_options *options, struct flow **out, leat_error *err);
@@ -45,6 +55,9 @@ void flow_close(struct flow *flow);
 leat_status flow_apply(struct flow *flow, const struct batch *batch, uint64_t first_sequence,
                        int64_t append_ms, bool event_clock, int64_t from, int64_t to,
                        leat_error *err);
+
+struct flow_times flow_times(const struct flow *flow); /* zero without a stopwatch */
+const char *flow_phase_name(int phase);
 
 /* Append time of the newest row applied. Any thread. */
 int64_t flow_now(const struct flow *flow);

@@ -7,16 +7,11 @@
 /* A record is one side of an item, so that a side grows on its own; its kind is enum
  * pairs_side. Weights are forward-decayed from the record's base, `near` with its longer half-life.
  */
-struct neighbour {
-    uint64_t item;
-    double next, near;
-};
-
 struct side_record {
     int64_t base_ms;
     double next, near; /* totals of all weights ever added */
     uint64_t count;
-    struct neighbour neighbours[];
+    struct pairs_kept neighbours[];
 };
 
 struct pairs {
@@ -56,11 +51,11 @@ struct state *pairs_state(struct pairs *pairs) {
 }
 
 static uint32_t side_size(uint64_t capacity) {
-    return (uint32_t)(sizeof(struct side_record) + capacity * sizeof(struct neighbour));
+    return (uint32_t)(sizeof(struct side_record) + capacity * sizeof(struct pairs_kept));
 }
 
 static uint64_t side_capacity(uint32_t size) {
-    return (size - sizeof(struct side_record)) / sizeof(struct neighbour);
+    return (size - sizeof(struct side_record)) / sizeof(struct pairs_kept);
 }
 
 static void side_renew(struct side_record *side, int64_t time_ms, int64_t half_life_ms) {
@@ -80,21 +75,21 @@ struct units {
     double next, near;
 };
 
-static double heaviness(const struct neighbour *neighbour, struct units worth) {
+static double heaviness(const struct pairs_kept *neighbour, struct units worth) {
     return neighbour->next * worth.next + neighbour->near * worth.near;
 }
 
 /* The place for a neighbour that is not there yet: a free one, or the lightest one's. Stored sizes
  * of the two weights cannot be added up, for their half-lives differ: they are weighed as of the
  * row's time, or as of the base where the row is older. */
-static struct neighbour *side_place(struct side_record *side, uint64_t kept_max,
-                                    struct units unit) {
+static struct pairs_kept *side_place(struct side_record *side, uint64_t kept_max,
+                                     struct units unit) {
     if (side->count < kept_max) {
         return &side->neighbours[side->count++];
     }
     const struct units worth = {1.0 / fmax(unit.next, 1.0),
                                 PAIRS_NEAR_WEIGHT / fmax(unit.near, 1.0)};
-    struct neighbour *lightest = &side->neighbours[0];
+    struct pairs_kept *lightest = &side->neighbours[0];
     double least = heaviness(lightest, worth);
     for (uint64_t i = 1; i < side->count; i++) {
         double weight = heaviness(&side->neighbours[i], worth);
@@ -119,7 +114,7 @@ static void side_add(struct side_record *side, uint64_t kept_max, uint64_t item,
             return;
         }
     }
-    *side_place(side, kept_max, unit) = (struct neighbour){item, next, near};
+    *side_place(side, kept_max, unit) = (struct pairs_kept){item, next, near};
 }
 
 /* `id` is absent where only the hash is known: then the record must be there already. */
@@ -193,8 +188,34 @@ void pairs_push(struct pairs *pairs, const struct row *row, const uint64_t *sess
     }
 }
 
-static float share_of(double weight, double total) {
-    return total > 0 ? (float)(weight / total) : 0.0f;
+static bool copy_side(const struct side_record *side, struct arena *arena,
+                      struct pairs_copied *out) {
+    *out = (struct pairs_copied){0};
+    if (!side || side->count == 0) {
+        return true;
+    }
+    size_t bytes = side->count * sizeof(struct pairs_kept);
+    struct pairs_kept *kept = arena_alloc(arena, bytes);
+    if (!kept) {
+        return false;
+    }
+    memcpy(kept, side->neighbours, bytes);
+    *out = (struct pairs_copied){(int)side->count, side->next, side->near, kept};
+    return true;
+}
+
+bool pairs_copy(struct pairs *pairs, uint64_t item, struct arena *arena,
+                struct pairs_copied out[2]) {
+    bool fits = true;
+    uint32_t size;
+    state_enter(pairs->state, item);
+    for (uint32_t kind = PAIRS_OUT; kind <= PAIRS_IN; kind++) {
+        struct state_key key = {item, {NULL, 0}, kind, 0};
+        const void *side = state_get(pairs->state, &key, &size, NULL);
+        fits = copy_side(side, arena, &out[kind]) && fits;
+    }
+    state_leave(pairs->state, item);
+    return fits;
 }
 
 static const struct pairs_neighbour *view_side(const struct side_record *side, struct arena *arena,
@@ -205,10 +226,10 @@ static const struct pairs_neighbour *view_side(const struct side_record *side, s
     }
     struct pairs_neighbour *out = ARENA_NEW(arena, struct pairs_neighbour, side->count);
     for (uint64_t i = 0; out && i < side->count; i++) {
-        const struct neighbour *neighbour = &side->neighbours[i];
+        const struct pairs_kept *neighbour = &side->neighbours[i];
         out[i].item = neighbour->item;
-        out[i].next = share_of(neighbour->next, side->next);
-        out[i].near = share_of(neighbour->near, side->near);
+        out[i].next = pairs_share(neighbour->next, side->next);
+        out[i].near = pairs_share(neighbour->near, side->near);
         *count = (int)i + 1;
     }
     return out;

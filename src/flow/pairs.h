@@ -48,6 +48,24 @@ void pairs_begin(struct pairs *pairs, struct slice item, uint64_t hash, int64_t 
 void pairs_link(struct pairs *pairs, struct slice item, uint64_t hash, enum pairs_side side,
                 uint64_t neighbour, int distance, int64_t time_ms);
 
+/* The neighbours of one side as they are kept, for who asks for the shares of a few of them only.
+ */
+struct pairs_kept {
+    uint64_t item;
+    double next, near;
+};
+struct pairs_copied {
+    int count;
+    double next, near; /* totals */
+    const struct pairs_kept *kept;
+};
+static inline float pairs_share(double weight, double total) {
+    return total > 0 ? (float)(weight / total) : 0.0f;
+}
+/* Any thread; copied to the arena, by enum pairs_side. False: the arena is full. */
+bool pairs_copy(struct pairs *pairs, uint64_t item, struct arena *arena,
+                struct pairs_copied out[2]);
+
 /* Any thread; neighbours are copied to the arena. False: none yet. */
 bool pairs_read(struct pairs *pairs, uint64_t item, struct arena *arena, struct pairs_view *out);
 

@@ -494,6 +494,25 @@ int profile_session_before(struct profile *profile, const struct row *row,
     return count;
 }
 
+uint64_t profile_context(struct profile *profile, const struct row *row, uint64_t name_hash) {
+    if (!row->user.data) {
+        return 0;
+    }
+    struct state_key key = row_key(row, PROFILE_CORE_RECORD, 0);
+    uint32_t size;
+    uint64_t value = 0;
+    state_enter(profile->state, key.hash);
+    if (state_get(profile->state, &key, &size, NULL)) {
+        key.kind = PROFILE_CONTEXT_RECORD;
+        const struct context_record *context = state_get(profile->state, &key, &size, NULL);
+        for (uint64_t i = 0; context && i < context->count && value == 0; i++) {
+            value = context->names[i] == name_hash ? context->values[i] : 0;
+        }
+    }
+    state_leave(profile->state, key.hash);
+    return value;
+}
+
 static void set_add(struct seen_set *set, uint64_t item) {
     uint32_t slot = (uint32_t)hash_mix(item, 0) & set->mask;
     while (set->items[slot] != 0 && set->items[slot] != item) {

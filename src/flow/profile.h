@@ -60,7 +60,7 @@ struct profile_item {
 leat_status profile_open(const struct config *config, struct state_budget *budget,
                          struct profile **out, leat_error *err);
 void profile_close(struct profile *profile);
-/* Flow's thread. */
+/* Threads: each alone in the key groups of the users it pushes. */
 void profile_push(struct profile *profile, const struct row *row, const struct profile_item *item);
 struct state *profile_state(struct profile *profile);
 
@@ -70,6 +70,9 @@ bool profile_read(struct profile *profile, struct slice user, int64_t now_ms,
 /* The session that `row` belongs to, as it stands before the row: PROFILE_SESSION items at most. */
 int profile_session_before(struct profile *profile, const struct row *row,
                            uint64_t items[PROFILE_SESSION]);
+
+/* The newest value of a context name in the person's events; 0: none. */
+uint64_t profile_context(struct profile *profile, const struct row *row, uint64_t name_hash);
 
 /* The items not to be shown to a person, as a set in the arena. Any thread. */
 struct seen_set {

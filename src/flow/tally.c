@@ -252,12 +252,16 @@ bool tally_push_item(struct tally *tally, const struct row *row, uint64_t region
     return liked;
 }
 
+void tally_push_lists(struct tally *tally, const struct row *row, uint64_t region) {
+    top_push(tally, row, 0);
+    if (region != 0) {
+        top_push(tally, row, region);
+    }
+}
+
 void tally_push(struct tally *tally, const struct row *row, uint64_t region) {
     if (tally_push_item(tally, row, region)) {
-        top_push(tally, row, 0);
-        if (region != 0) {
-            top_push(tally, row, region);
-        }
+        tally_push_lists(tally, row, region);
     }
 }
 

@@ -38,6 +38,9 @@ void tally_push(struct tally *tally, const struct row *row, uint64_t region); /*
 /* The same for the item alone, without what is acted on most: for hosts that keep groups of items
  * apart. True: it was acted on. */
 bool tally_push_item(struct tally *tally, const struct row *row, uint64_t region);
+/* What tally_push does beyond that for an item that was acted on: one thread for all rows, while
+ * nobody pushes items. */
+void tally_push_lists(struct tally *tally, const struct row *row, uint64_t region);
 struct state *tally_state(struct tally *tally);
 
 /* Any thread. False: nothing happened to it yet (`out` is zero but for the item). */
