@@ -2,8 +2,7 @@
 
 #include "base/memory.h"
 #include "base/thread.h"
-#include "column/builder.h"
-#include "log/frame.h"
+#include "flow/example_file.h"
 
 #include <assert.h>
 #include <string.h>
@@ -12,7 +11,6 @@ enum {
     CHUNK_BYTES = 256 << 10,
     CHUNKS_A_QUEUE = 8, /* a chunk holds at most this part of examples_max */
     SPARE_CHUNKS_MAX = 4,
-    FRAME_BYTES_MAX = 1 << 20, /* of one chunk, with the columns' own overhead */
 };
 
 /* Rows of the overflow file that are notes; examples have flags below these. */
@@ -273,12 +271,9 @@ static leat_status build_frame(struct example_queue *queue, const struct chunk *
     }
     struct batch batch;
     TRY(builder_finish(queue->builder, &batch, err));
-    size_t size = FRAME_HEADER_BYTES + batch_body_size(&batch);
     bytes_clear(&queue->frame);
-    uint8_t *out = bytes_extend(&queue->frame, size);
-    TRY(bytes_status(&queue->frame, err));
-    frame_write(&batch, 0, FRAME_COMMIT, batch_u64(&batch, EXAMPLE_SEQUENCE, 0), 0, out);
-    return LEAT_OK;
+    example_frame_write(&batch, 0, &queue->frame);
+    return bytes_status(&queue->frame, err);
 }
 
 /* Outside the mutex; `writing` keeps the consumer from the open chunk and from the file's end. */
@@ -382,17 +377,10 @@ static leat_status read_exactly(struct example_queue *queue, void *out, size_t c
     return LEAT_OK;
 }
 
-/* The parts of a frame's header that this file needs; frame.h draws it. frame_read_header knows
- * the schemas of the log only. */
 static leat_status read_header(struct example_queue *queue, struct frame *out, leat_error *err) {
     uint8_t header[FRAME_HEADER_BYTES];
     TRY(read_exactly(queue, header, sizeof(header), queue->read_at, err));
-    memcpy(&out->schema_id, header + 6, sizeof(out->schema_id));
-    memcpy(&out->body_bytes, header + 16, sizeof(out->body_bytes));
-    memcpy(&out->rows, header + 32, sizeof(out->rows));
-    memcpy(&out->body_checksum, header + 48, sizeof(out->body_checksum));
-    if (!frame_header_whole(header) || out->schema_id != schema_example()->id ||
-        out->body_bytes > FRAME_BYTES_MAX) {
+    if (example_frame_read_header(header, out, NULL) < 0 || out->schema_id != SCHEMA_EXAMPLE) {
         return error_set(err, LEAT_CORRUPT, "%s: no frame of examples at %llu", queue->path,
                          (unsigned long long)queue->read_at);
     }
@@ -407,12 +395,11 @@ static leat_status read_frame(struct example_queue *queue, leat_error *err) {
     uint8_t *body = bytes_extend(&queue->frame_taken, frame.body_bytes);
     TRY(bytes_status(&queue->frame_taken, err));
     TRY(read_exactly(queue, body, frame.body_bytes, queue->read_at + FRAME_HEADER_BYTES, err));
-    if (!frame_body_whole(&frame, body)) {
-        return error_set(err, LEAT_CORRUPT, "%s: the frame at %llu is damaged", queue->path,
-                         (unsigned long long)queue->read_at);
+    leat_status status = example_frame_read_body(&frame, body, &queue->batch, err);
+    if (status < 0) {
+        return error_in(err, status, "%s: the frame at %llu is damaged", queue->path,
+                        (unsigned long long)queue->read_at);
     }
-    TRY(batch_body_read(schema_example(), EXAMPLE_COLUMNS, frame.rows, body, frame.body_bytes,
-                        &queue->batch, err));
     queue->batch_row = 0;
     queue->read_at += FRAME_HEADER_BYTES + frame.body_bytes;
     return LEAT_OK;

@@ -1,0 +1,66 @@
+/* Session-grouped examples (RecD, arXiv 2211.05239): the examples of one request, or of one click
+ * with its negatives, are one row. What they share (user, request, most ids and dense features) is
+ * stored once; what differs is a list. Exactly reversible: splitting gives the same examples in the
+ * same order, bit for bit.
+ *
+ *   examples   u1 r1 i1 | keys a b C | dense p q        group of u1 r1, count 2
+ *              u1 r1 i2 | keys a b D | dense p r          keys_common 011: keys a b   keys_item C D
+ *                                                         dense_common 01: dense p    dense_item q
+ * r items i1 i2
+ *
+ * Examples are of one group when they have the same user and request (without a request: the same
+ * user, time of showing and sequence) and as many keys and dense features, wherever they stand in
+ * the batch. Groups stand in the order of their first examples. */
+#ifndef FLOW_GROUP_H
+#define FLOW_GROUP_H
+
+#include "flow/example.h"
+
+/* Lists "of 1 or count" hold one value where it is the same for all of the group. */
+enum group_column {
+    GROUP_COUNT,        /* i32: examples of the group */
+    GROUP_USER,         /* text; null: unknown */
+    GROUP_USER_HASH,    /* u64; where the text is unknown */
+    GROUP_REQUEST,      /* text; null: unknown */
+    GROUP_REQUEST_HASH, /* u64; where the text is unknown */
+    GROUP_SEQUENCES,    /* list of u64, of 1 or count */
+    GROUP_KEY_COUNT,    /* i32: keys of an example */
+    GROUP_KEYS_COMMON,  /* u64: bit k: key k is the same for all */
+    GROUP_KEYS,         /* list of u64: those keys, in order */
+    GROUP_KEYS_ITEM,    /* list of u64: for each other key in order, a value an example */
+    GROUP_DENSE_COUNT,  /* i32: dense features of an example */
+    GROUP_DENSE_COMMON, /* u64: bit k, by the bits of the float */
+    GROUP_DENSE,        /* list of f32 */
+    GROUP_DENSE_ITEM,   /* list of f32 */
+    GROUP_MASKS,        /* list of u64, of 1 or count */
+    GROUP_LABELS,       /* list of u64, of 1 or count */
+    GROUP_FLAGS,        /* list of u64, of 1 or count; null: all 0 */
+    GROUP_WEIGHTS,      /* list of f32, of 1 or count */
+    GROUP_LOG_ODDS,     /* list of f32, of 1 or count */
+    GROUP_ITEMS,        /* list of text, a text an example; "" where it is unknown */
+    GROUP_ITEM_HASHES,  /* list of u64, of count, 0 for an unknown item; null: all texts known */
+    GROUP_SHOWN,        /* list of u64 (ms), of 1 or count; null: all 0 */
+    GROUP_DUE,          /* list of u64 (ms), of 1 or count; null: all 0 */
+    GROUP_PARTS,        /* list of u64, of 1 or count; null: all 0 */
+    GROUP_PLACES,       /* list of u64, of count: where in the batch each stood; null in a batch
+                           whose groups follow each other */
+    GROUP_COLUMNS
+};
+enum { SCHEMA_EXAMPLE_GROUP = 17 };
+const struct schema *schema_example_group(void);
+
+/* Memory for both ways, kept from batch to batch. One thread. */
+struct grouping;
+
+leat_status grouping_create(struct grouping **out, leat_error *err);
+void grouping_destroy(struct grouping *grouping);
+
+/* Appends the groups of a batch of schema_example to an empty builder of schema_example_group. */
+leat_status group_examples(struct grouping *grouping, const struct batch *examples,
+                           struct builder *out, leat_error *err);
+/* Appends the examples of a batch of schema_example_group to an empty builder of schema_example.
+ * LEAT_CORRUPT (row and column are named) where the batch is none that group_examples makes. */
+leat_status group_split(struct grouping *grouping, const struct batch *groups, struct builder *out,
+                        leat_error *err);
+
+#endif
