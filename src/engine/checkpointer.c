@@ -128,8 +128,8 @@ static leat_status job_write(struct engine *engine, leat_error *err) {
     if (!engine->job.model) {
         return error_retry(err, LEAT_MEMORY, "the model could not be frozen for a checkpoint");
     }
-    TRY(checkpoint_begin(engine->disk, engine->checkpoint_folder, &engine->job.identity, &writer,
-                         err));
+    TRY(checkpoint_begin(engine->disk, engine->checkpoint_folder, &engine->job.identity, NULL,
+                         &writer, err));
     leat_status status = states_write(engine, writer, err);
     if (status >= 0) {
         status = checkpoint_part(writer, "model", err);

@@ -41,17 +41,34 @@ const struct manifest_part *manifest_part_find(const struct manifest *manifest, 
     return NULL;
 }
 
+static void part_encode(const struct manifest *manifest, const struct manifest_part *part,
+                        struct bytes *out) {
+    if (!part->pages) {
+        bytes_printf(out, "part %s %" PRIu64 " %016" PRIx64 "\n", part->name, part->bytes,
+                     part->hash);
+        return;
+    }
+    bytes_printf(out, "pages %s %" PRIu64 " %016" PRIx64 " %" PRIu64 "\n", part->name, part->bytes,
+                 part->hash, part->version);
+    for (int i = 0; i < part->file_count; i++) {
+        const struct pages_file *file = &manifest->files[part->file_first + i];
+        bytes_printf(out, "uses %020" PRIu64 " %" PRIu32 " %" PRIu64 "\n", file->sequence,
+                     file->generation, file->bytes);
+    }
+}
+
 void manifest_encode(const struct manifest *manifest, struct bytes *out) {
     const struct checkpoint_identity *identity = &manifest->identity;
     size_t begin = out->size;
-    bytes_printf(out,
-                 "leat checkpoint 1\nlog %" PRIu32 "\nsequence %" PRIu64 "\nkey_groups %" PRIu32
-                 "\nnow_ms %" PRId64 "\n",
-                 identity->log_id, identity->sequence, identity->key_groups, identity->now_ms);
+    bytes_printf(out, "leat checkpoint %d\nlog %" PRIu32 "\nsequence %" PRIu64 "\n",
+                 manifest->version, identity->log_id, identity->sequence);
+    if (manifest->version > 1) {
+        bytes_printf(out, "generation %" PRIu32 "\n", manifest->generation);
+    }
+    bytes_printf(out, "key_groups %" PRIu32 "\nnow_ms %" PRId64 "\n", identity->key_groups,
+                 identity->now_ms);
     for (int i = 0; i < manifest->part_count; i++) {
-        const struct manifest_part *part = &manifest->parts[i];
-        bytes_printf(out, "part %s %" PRIu64 " %016" PRIx64 "\n", part->name, part->bytes,
-                     part->hash);
+        part_encode(manifest, &manifest->parts[i], out);
     }
     for (int i = 0; i < manifest->note_count; i++) {
         bytes_printf(out, "note %s %s\n", manifest->notes[i].key, manifest->notes[i].value);
@@ -92,6 +109,15 @@ static bool hex_read(struct slice text, uint64_t *out) {
     return true;
 }
 
+/* With the zeros in front that text_to_u64 does not take. */
+static bool digits_read(struct slice text, uint64_t *out) {
+    while (text.size > 1 && text.data[0] == '0') {
+        text.data++;
+        text.size--;
+    }
+    return text_to_u64(text, out);
+}
+
 static bool u32_read(struct slice text, uint32_t *out) {
     uint64_t value;
     if (!text_to_u64(text, &value) || value > UINT32_MAX) {
@@ -101,20 +127,61 @@ static bool u32_read(struct slice text, uint32_t *out) {
     return true;
 }
 
-static bool part_read(struct slice line, struct manifest *out) {
+/* The beginning of both kinds of parts: name and bytes. NULL: not as it should be. */
+static struct manifest_part *part_begin(struct slice *line, struct manifest *out) {
     struct slice name;
     struct slice bytes;
-    if (out->part_count == CHECKPOINT_PARTS_MAX || !text_take(&line, ' ', &name) ||
-        !manifest_name_valid(name) || !text_take(&line, ' ', &bytes)) {
-        return false;
+    if (out->part_count == CHECKPOINT_PARTS_MAX || !text_take(line, ' ', &name) ||
+        !manifest_name_valid(name) || !text_take(line, ' ', &bytes)) {
+        return NULL;
     }
     struct manifest_part *part = &out->parts[out->part_count];
     memcpy(part->name, name.data, name.size);
-    if (manifest_part_find(out, part->name) || !text_to_u64(bytes, &part->bytes) ||
-        !hex_read(line, &part->hash)) {
+    if (manifest_part_find(out, part->name) || checkpoint_file_generation(part->name) > 0 ||
+        !text_to_u64(bytes, &part->bytes)) {
+        return NULL;
+    }
+    return part;
+}
+
+static bool part_read(struct slice line, struct manifest *out) {
+    struct manifest_part *part = part_begin(&line, out);
+    if (!part || !hex_read(line, &part->hash)) {
         return false;
     }
     out->part_count++;
+    return true;
+}
+
+static bool pages_read(struct slice line, struct manifest *out) {
+    struct manifest_part *part = part_begin(&line, out);
+    struct slice hash;
+    if (!part || out->version < 2 || !text_take(&line, ' ', &hash) ||
+        !hex_read(hash, &part->hash) || !text_to_u64(line, &part->version)) {
+        return false;
+    }
+    part->pages = true;
+    part->file_first = out->file_count;
+    out->part_count++;
+    return true;
+}
+
+static bool uses_read(struct slice line, struct manifest *out) {
+    struct manifest_part *part = out->part_count ? &out->parts[out->part_count - 1] : NULL;
+    struct slice sequence;
+    struct slice generation;
+    if (!part || !part->pages || part->file_count == PAGES_FILES_MAX - 1 ||
+        out->file_count == MANIFEST_FILES_MAX || !text_take(&line, ' ', &sequence) ||
+        sequence.size != CHECKPOINT_DIGITS || !text_take(&line, ' ', &generation)) {
+        return false;
+    }
+    struct pages_file *file = &out->files[out->file_count];
+    if (!digits_read(sequence, &file->sequence) || !u32_read(generation, &file->generation) ||
+        !text_to_u64(line, &file->bytes)) {
+        return false;
+    }
+    part->file_count++;
+    out->file_count++;
     return true;
 }
 
@@ -137,7 +204,11 @@ static bool line_read(struct slice line, struct manifest *out) {
         return false;
     }
     if (slice_is(word, "leat")) {
-        return slice_is(line, "checkpoint 1");
+        out->version = slice_is(line, "checkpoint 2") ? 2 : 1;
+        return out->version == 2 || slice_is(line, "checkpoint 1");
+    }
+    if (slice_is(word, "generation")) {
+        return u32_read(line, &out->generation);
     }
     if (slice_is(word, "log")) {
         return u32_read(line, &identity->log_id);
@@ -153,6 +224,12 @@ static bool line_read(struct slice line, struct manifest *out) {
     }
     if (slice_is(word, "part")) {
         return part_read(line, out);
+    }
+    if (slice_is(word, "pages")) {
+        return pages_read(line, out);
+    }
+    if (slice_is(word, "uses")) {
+        return uses_read(line, out);
     }
     uint64_t hash;
     return slice_is(word, "note") ? note_read(line, out)
@@ -187,7 +264,7 @@ leat_status manifest_decode(struct slice text, struct manifest *out, leat_error 
     return manifest_compare(out, text, err);
 }
 
-/* --- folders --- */
+/* --- folders and files --- */
 
 leat_status checkpoint_path(char out[PATH_BYTES_MAX], const char *folder, uint64_t sequence,
                             leat_error *err) {
@@ -196,16 +273,26 @@ leat_status checkpoint_path(char out[PATH_BYTES_MAX], const char *folder, uint64
     return path_join(out, folder, name, err);
 }
 
-leat_status checkpoint_remove(struct disk *disk, const char *path, leat_error *err) {
-    char manifest[PATH_BYTES_MAX];
-    TRY(path_join(manifest, path, MANIFEST_NAME, err));
-    leat_status status = disk_remove(disk, manifest, err);
-    if (status == LEAT_OK) {
-        status = disk_sync_folder(disk, path, err);
+void checkpoint_file_name(char out[CHECKPOINT_FILE_MAX], const char *part, uint32_t generation) {
+    if (generation == 0) {
+        snprintf(out, CHECKPOINT_FILE_MAX, "%s", part);
+    } else {
+        snprintf(out, CHECKPOINT_FILE_MAX, "%s.g%" PRIu32, part, generation);
     }
-    if (status < 0) {
-        return status;
-    }
-    status = disk_remove_tree(disk, path, err);
-    return status < 0 ? status : LEAT_OK;
+}
+
+uint32_t checkpoint_file_generation(const char *name) {
+    const char *dot = strrchr(name, '.');
+    uint32_t generation = 0;
+    bool found = dot && dot[1] == 'g' && u32_read(slice_of(dot + 2), &generation);
+    return found ? generation : 0;
+}
+
+leat_status checkpoint_file_path(char out[PATH_BYTES_MAX], const char *folder, const char *part,
+                                 const struct pages_file *file, leat_error *err) {
+    char path[PATH_BYTES_MAX];
+    char name[CHECKPOINT_FILE_MAX];
+    TRY(checkpoint_path(path, folder, file->sequence, err));
+    checkpoint_file_name(name, part, file->generation);
+    return path_join(out, path, name, err);
 }

@@ -1,37 +1,30 @@
-/* Finding, opening and reading checkpoints; removing old ones. */
+/* Finding, opening and reading checkpoints. */
 #include "base/memory.h"
-#include "state/checkpoint.h"
-#include "state/checkpoint_manifest.h"
+#include "state/checkpoint_reader.h"
 
 #include <inttypes.h>
-#define XXH_STATIC_LINKING_ONLY /* a hash in progress inside the reader */
-#include <xxhash.h>
-
-enum { READ_BUFFER = 1 << 20 };
-
-struct checkpoint {
-    XXH3_state_t hash; /* of what was read of the part; wants 64-byte alignment */
-    struct disk *disk;
-    char path[PATH_BYTES_MAX];
-    struct manifest manifest;
-    const struct manifest_part *part; /* being read, or NULL */
-    struct file *file;
-    uint64_t offset;  /* in the part, of what is handed out next */
-    size_t buffer_at; /* within the buffer, likewise */
-    size_t buffer_end;
-    uint8_t buffer[READ_BUFFER];
-};
 
 /* --- opening --- */
 
-static leat_status part_check_size(const struct checkpoint *checkpoint,
-                                   const struct manifest_part *part, leat_error *err) {
+struct pages_file checkpoint_file_of(const struct checkpoint *checkpoint,
+                                     const struct manifest_part *part, int number) {
+    const struct manifest *manifest = &checkpoint->manifest;
+    if (number > 0) {
+        return manifest->files[part->file_first + number - 1];
+    }
+    return (struct pages_file){.sequence = manifest->identity.sequence,
+                               .generation = manifest->generation,
+                               .bytes = part->bytes};
+}
+
+static leat_status file_check_size(const struct checkpoint *checkpoint, const char *part,
+                                   const struct pages_file *wanted, leat_error *err) {
     char path[PATH_BYTES_MAX];
-    TRY(path_join(path, checkpoint->path, part->name, err));
+    TRY(checkpoint_file_path(path, checkpoint->folder, part, wanted, err));
     struct file *file;
     leat_status status = file_open(checkpoint->disk, path, FILE_READ, &file, err);
     if (status == LEAT_NOT_FOUND) {
-        return error_set(err, LEAT_CORRUPT, "%s: the part is missing", path);
+        return error_set(err, LEAT_CORRUPT, "%s: the file is missing", path);
     }
     if (status < 0) {
         return status;
@@ -39,11 +32,20 @@ static leat_status part_check_size(const struct checkpoint *checkpoint,
     uint64_t size;
     status = file_size(file, &size, err);
     file_close(file);
-    if (status == LEAT_OK && size != part->bytes) {
+    if (status == LEAT_OK && size != wanted->bytes) {
         status = error_set(err, LEAT_CORRUPT, "%s: %" PRIu64 " bytes, the manifest says %" PRIu64,
-                           path, size, part->bytes);
+                           path, size, wanted->bytes);
     }
     return status;
+}
+
+static leat_status part_check_sizes(const struct checkpoint *checkpoint,
+                                    const struct manifest_part *part, leat_error *err) {
+    for (int i = 0; i <= part->file_count; i++) {
+        struct pages_file file = checkpoint_file_of(checkpoint, part, i);
+        TRY(file_check_size(checkpoint, part->name, &file, err));
+    }
+    return LEAT_OK;
 }
 
 static leat_status manifest_load(struct checkpoint *checkpoint, leat_error *err) {
@@ -74,7 +76,7 @@ static leat_status checkpoint_load(struct checkpoint *checkpoint, uint64_t seque
                          checkpoint->path, manifest->identity.sequence);
     }
     for (int i = 0; i < manifest->part_count; i++) {
-        TRY(part_check_size(checkpoint, &manifest->parts[i], err));
+        TRY(part_check_sizes(checkpoint, &manifest->parts[i], err));
     }
     return LEAT_OK;
 }
@@ -90,6 +92,7 @@ leat_status checkpoint_open(struct disk *disk, const char *folder, uint64_t sequ
     }
     memset(checkpoint, 0, offsetof(struct checkpoint, buffer));
     checkpoint->disk = disk;
+    snprintf(checkpoint->folder, sizeof(checkpoint->folder), "%s", folder);
     memcpy(checkpoint->path, path, sizeof(path));
     leat_status status = checkpoint_load(checkpoint, sequence, err);
     if (status != LEAT_OK) {
@@ -102,6 +105,7 @@ leat_status checkpoint_open(struct disk *disk, const char *folder, uint64_t sequ
 
 void checkpoint_close(struct checkpoint *checkpoint) {
     if (checkpoint) {
+        checkpoint_close_pages(checkpoint);
         file_close(checkpoint->file);
         memory_free(checkpoint);
     }
@@ -120,15 +124,34 @@ const char *checkpoint_get_note(const struct checkpoint *checkpoint, const char 
     return NULL;
 }
 
-/* --- reading parts --- */
+int checkpoint_part_count(const struct checkpoint *checkpoint) {
+    return checkpoint->manifest.part_count;
+}
+
+struct checkpoint_part_about checkpoint_part_at(const struct checkpoint *checkpoint, int index) {
+    const struct manifest_part *part = &checkpoint->manifest.parts[index];
+    struct checkpoint_part_about about = {.name = part->name,
+                                          .pages = part->pages,
+                                          .version = part->version,
+                                          .bytes = part->bytes,
+                                          .hash = part->hash,
+                                          .referred_files = part->file_count};
+    for (int i = 1; i <= part->file_count; i++) {
+        about.referred_bytes += checkpoint_file_of(checkpoint, part, i).bytes;
+    }
+    return about;
+}
+
+/* --- reading streams --- */
 
 leat_status checkpoint_read_part(struct checkpoint *checkpoint, const char *name, leat_error *err) {
     const struct manifest_part *part = manifest_part_find(&checkpoint->manifest, name);
-    if (!part) {
+    if (!part || part->pages) {
         return LEAT_NOT_FOUND;
     }
     char path[PATH_BYTES_MAX];
-    TRY(path_join(path, checkpoint->path, name, err));
+    struct pages_file own = checkpoint_file_of(checkpoint, part, 0);
+    TRY(checkpoint_file_path(path, checkpoint->folder, name, &own, err));
     file_close(checkpoint->file);
     checkpoint->part = NULL;
     leat_status status = file_open(checkpoint->disk, path, FILE_READ, &checkpoint->file, err);
@@ -211,7 +234,7 @@ leat_status checkpoint_read_end(struct checkpoint *checkpoint, leat_error *err) 
     return part_compare(checkpoint, err);
 }
 
-/* --- the folder of checkpoints --- */
+/* --- the newest --- */
 
 /* Gathers the sequences of all folders that are named like checkpoints; the listing is sorted, and
  * so are they. */
@@ -230,50 +253,40 @@ static leat_status sequence_gather(void *context, const char *name) {
     return LEAT_OK;
 }
 
-static leat_status sequences_list(struct disk *disk, const char *folder, struct bytes *out,
-                                  leat_error *err) {
+leat_status checkpoint_sequences(struct disk *disk, const char *folder, struct bytes *out,
+                                 leat_error *err) {
     leat_status status = disk_list(disk, folder, sequence_gather, out, err);
     return status < 0 ? status : bytes_status(out, err);
 }
 
-static uint64_t sequence_at(const struct bytes *sequences, size_t index) {
-    uint64_t sequence;
-    memcpy(&sequence, sequences->data + index * sizeof(sequence), sizeof(sequence));
-    return sequence;
-}
-
-/* A folder that is passed over must leave no words in the caller's error. */
-static leat_status failure_pass(leat_status status, const leat_error *failure, leat_error *err) {
-    if (status < 0 && err) {
-        *err = *failure;
-    }
-    return status;
-}
-
 /* Only what is no checkpoint is passed over: a disk that fails now may hold the newest one. */
 static leat_status newest_open(struct disk *disk, const char *folder, const struct bytes *sequences,
-                               struct checkpoint **out, int *skipped, leat_error *err) {
-    for (size_t i = sequences->size / sizeof(uint64_t); i-- > 0;) {
+                               uint64_t before, struct checkpoint **out, int *skipped,
+                               leat_error *err) {
+    for (size_t i = checkpoint_sequence_count(sequences); i-- > 0;) {
         leat_error failure;
-        leat_status status =
-            checkpoint_open(disk, folder, sequence_at(sequences, i), out, &failure);
+        uint64_t sequence = checkpoint_sequence_at(sequences, i);
+        if (sequence > before || (sequence == before && before != UINT64_MAX)) {
+            continue;
+        }
+        leat_status status = checkpoint_open(disk, folder, sequence, out, &failure);
         if (status != LEAT_CORRUPT && status != LEAT_NOT_FOUND) {
-            return failure_pass(status, &failure, err);
+            return checkpoint_failure_pass(status, &failure, err);
         }
         ++*skipped;
     }
     return LEAT_NOT_FOUND;
 }
 
-leat_status checkpoint_newest(struct disk *disk, const char *folder, struct checkpoint **out,
-                              int *skipped, leat_error *err) {
+leat_status checkpoint_newest_before(struct disk *disk, const char *folder, uint64_t sequence,
+                                     struct checkpoint **out, int *skipped, leat_error *err) {
     *out = NULL;
     int passed = 0;
     struct bytes sequences;
     bytes_init(&sequences);
-    leat_status status = sequences_list(disk, folder, &sequences, err);
+    leat_status status = checkpoint_sequences(disk, folder, &sequences, err);
     if (status == LEAT_OK) {
-        status = newest_open(disk, folder, &sequences, out, &passed, err);
+        status = newest_open(disk, folder, &sequences, sequence, out, &passed, err);
     }
     bytes_deinit(&sequences);
     if (skipped) {
@@ -282,46 +295,7 @@ leat_status checkpoint_newest(struct disk *disk, const char *folder, struct chec
     return status;
 }
 
-/* Whether there is a checkpoint of this sequence: LEAT_OK or LEAT_NOT_FOUND. */
-static leat_status sequence_check(struct disk *disk, const char *folder, uint64_t sequence,
-                                  leat_error *err) {
-    struct checkpoint *checkpoint;
-    leat_error failure;
-    leat_status status = checkpoint_open(disk, folder, sequence, &checkpoint, &failure);
-    checkpoint_close(checkpoint);
-    return status == LEAT_CORRUPT ? LEAT_NOT_FOUND : failure_pass(status, &failure, err);
-}
-
-static leat_status sequences_clean(struct disk *disk, const char *folder,
-                                   const struct bytes *sequences, int keep, leat_error *err) {
-    int kept = 0;
-    for (size_t i = sequences->size / sizeof(uint64_t); i-- > 0;) {
-        uint64_t sequence = sequence_at(sequences, i);
-        leat_status status = LEAT_NOT_FOUND;
-        if (kept < keep) {
-            status = sequence_check(disk, folder, sequence, err);
-        }
-        if (status < 0) {
-            return status;
-        }
-        if (status == LEAT_OK) {
-            kept++;
-            continue;
-        }
-        char path[PATH_BYTES_MAX];
-        TRY(checkpoint_path(path, folder, sequence, err));
-        TRY(checkpoint_remove(disk, path, err));
-    }
-    return LEAT_OK;
-}
-
-leat_status checkpoint_clean(struct disk *disk, const char *folder, int keep, leat_error *err) {
-    struct bytes sequences;
-    bytes_init(&sequences);
-    leat_status status = sequences_list(disk, folder, &sequences, err);
-    if (status == LEAT_OK) {
-        status = sequences_clean(disk, folder, &sequences, keep, err);
-    }
-    bytes_deinit(&sequences);
-    return status;
+leat_status checkpoint_newest(struct disk *disk, const char *folder, struct checkpoint **out,
+                              int *skipped, leat_error *err) {
+    return checkpoint_newest_before(disk, folder, UINT64_MAX, out, skipped, err);
 }
