@@ -34,6 +34,7 @@ static leat_status folder_check(struct engine *engine, leat_error *err) {
     bytes_init(&want);
     folder_write(engine, &want);
     leat_status status;
+    TRY_OR(status, bytes_status(&want, err), done);
     TRY_OR(status, path_join(path, engine->config->root.data, "FOLDER", err), done);
     TRY_OR(status, disk_get(engine->disk, path, FOLDER_BYTES_MAX, &have, err), done);
     if (status == LEAT_NOT_FOUND) {
