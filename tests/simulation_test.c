@@ -35,7 +35,8 @@ static void act(struct sim *sim) {
 }
 
 /* While a checkpoint is written to a slow disk, the rest goes on. */
-static void disk_is_slow(void *context) {
+static void disk_is_slow(void *context, const char *verb) {
+    (void)verb;
     struct sim *sim = context;
     if (sim->in_checkpoint && chance(sim, sim->slow_percent) && alive(sim)) {
         act(sim);

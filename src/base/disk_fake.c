@@ -21,7 +21,7 @@ struct disk_fake {
     enum disk_fault fault;
     bool is_cut;
     bool in_hook;
-    void (*hook)(void *context);
+    void (*hook)(void *context, const char *verb);
     void *hook_context;
 };
 
@@ -50,10 +50,10 @@ struct step {
     bool loses;         /* a sync gives up what it was to save */
 };
 
-static void fake_hook(struct disk_fake *fake) {
+static void fake_hook(struct disk_fake *fake, const char *verb) {
     if (fake->hook && !fake->in_hook) {
         fake->in_hook = true;
-        fake->hook(fake->hook_context);
+        fake->hook(fake->hook_context, verb);
         fake->in_hook = false;
     }
 }
@@ -73,7 +73,7 @@ static void step_fault(struct step *step, bool is_write) {
 static struct step step_begin(struct disk *disk, const char *path, const char *verb, bool is_write,
                               leat_error *err) {
     struct disk_fake *fake = disk->context;
-    fake_hook(fake);
+    fake_hook(fake, verb);
     mutex_lock(&fake->mutex);
     memory_spare(true);
     struct step step = {.fake = fake, .path = path, .verb = verb, .err = err, .works = true};
@@ -567,7 +567,8 @@ uint64_t disk_fake_bytes(const struct disk_fake *fake) {
     return bytes;
 }
 
-void disk_fake_on_step(struct disk_fake *fake, void (*hook)(void *context), void *context) {
+void disk_fake_on_step(struct disk_fake *fake, void (*hook)(void *context, const char *verb),
+                       void *context) {
     fake->hook = hook;
     fake->hook_context = context;
 }

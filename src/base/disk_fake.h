@@ -37,9 +37,11 @@ void disk_fake_cut_at(struct disk_fake *fake, uint64_t step);                   
  * it answers LEAT_FULL. 0: as much as memory holds. */
 void disk_fake_bound(struct disk_fake *fake, uint64_t bytes);
 uint64_t disk_fake_bytes(const struct disk_fake *fake); /* of all files */
-/* Before each call, outside of the fake's lock, `hook` is called: what a test lets happen while a
- * slow disk works. Calls that it makes itself do not call it. For one thread. NULL: none. */
-void disk_fake_on_step(struct disk_fake *fake, void (*hook)(void *context), void *context);
+/* Before each call, outside of the fake's lock, `hook` is called with what is to be done ("write",
+ * "sync" ... as in messages): what a test lets happen while a slow disk works. Calls that it makes
+ * itself do not call it. For one thread. NULL: none. */
+void disk_fake_on_step(struct disk_fake *fake, void (*hook)(void *context, const char *verb),
+                       void *context);
 uint64_t disk_fake_steps(const struct disk_fake *fake);
 bool disk_fake_is_cut(const struct disk_fake *fake);
 /* The process ended where the power was to go: what it gave the disk stays, synced or not. Handles

@@ -583,9 +583,10 @@ static void test_a_bound_lets_nothing_grow_beyond(void **state) {
     disk_fake_destroy(fake);
 }
 
-static void count_and_write(void *context) {
+static void count_and_write(void *context, const char *verb) {
     struct file *file = context;
     uint64_t size;
+    assert_true(strcmp(verb, "write") == 0 || strcmp(verb, "sync") == 0);
     TRY_TEST(file_size(file, &size, NULL));
     TRY_TEST(file_write(file, "x", 1, size, NULL));
 }

@@ -93,8 +93,8 @@ void memory_spare(bool spare) {
     spared += spare ? 1 : -1;
 }
 
-bool memory_fail_pending(void) {
-    return atomic_load_explicit(&fail_countdown, memory_order_relaxed) != 0;
+uint64_t memory_fail_left(void) {
+    return atomic_load_explicit(&fail_countdown, memory_order_relaxed);
 }
 
 void memory_fail_at(uint64_t n) {

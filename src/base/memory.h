@@ -23,8 +23,8 @@ uint64_t memory_blocks(void);
 
 /* For tests: the n-th allocation from now (1 = the next) fails, once; 0 turns it off. */
 void memory_fail_at(uint64_t n);
-/* Whether the one that was asked for has not failed yet. */
-bool memory_fail_pending(void);
+/* What is left of n: 0 when it has failed, or nothing was asked for. */
+uint64_t memory_fail_left(void);
 /* Allocations of this thread between memory_spare(true) and memory_spare(false) neither count
  * towards memory_fail_at nor fail: those of a test's own tools. May be nested. */
 void memory_spare(bool spare);
