@@ -1,4 +1,5 @@
 #include "engine/engine_internal.h"
+#include "log/log_erase.h"
 
 leat_status engine_append(struct engine *engine, const struct batch *events,
                           struct log_receipt *out, leat_error *err) {
@@ -78,6 +79,20 @@ leat_status engine_run(struct engine *engine, uint64_t until, leat_error *err) {
         return error_set(err, LEAT_IO, "%s", engine_failure(engine));
     }
     return status < 0 ? status : LEAT_OK;
+}
+
+void engine_erasures(struct engine *engine, struct engine_erasures *out) {
+    struct log_forgotten forgotten;
+    log_forgotten(engine->log, &forgotten);
+    *out = (struct engine_erasures){.pending = forgotten.count,
+                                    .rows_erased = eraser_rows(engine->eraser)};
+    if (forgotten.count > 0) {
+        out->complete_by_ms = forgotten.oldest_ms + engine->config->log.erase_within;
+    }
+}
+
+leat_status engine_tidy(struct engine *engine, leat_error *err) {
+    return eraser_tidy(engine->eraser, err);
 }
 
 int64_t engine_now(const struct engine *engine) {

@@ -95,6 +95,18 @@ leat_status engine_item(struct engine *engine, struct slice item, struct bytes *
 leat_status engine_user(struct engine *engine, struct slice user, struct bytes *out,
                         leat_error *err);
 
+/* Forgotten persons whose rows are still in the log. */
+struct engine_erasures {
+    uint64_t pending;
+    int64_t complete_by_ms; /* the oldest is to be done by then; 0 without any */
+    uint64_t rows_erased;   /* since the start */
+};
+void engine_erasures(struct engine *engine, struct engine_erasures *out);
+/* Erases the rows of all persons that were forgotten so far, and removes what log.retain and
+ * log.retain_age no longer keep, without waiting until it is due. Inline mode, which does neither
+ * by itself; one thread. */
+leat_status engine_tidy(struct engine *engine, leat_error *err);
+
 /* Writes a checkpoint of the applied position now and waits for it. */
 leat_status engine_checkpoint(struct engine *engine, leat_error *err);
 

@@ -5,6 +5,7 @@
 #include "base/thread.h"
 #include "column/builder.h"
 #include "engine/engine.h"
+#include "engine/eraser.h"
 #include "flow/flow.h"
 #include "learn/trainer.h"
 #include "state/checkpoint.h"
@@ -37,6 +38,7 @@ struct engine {
     struct flow *flow;
     struct model *model;
     struct trainer *trainer;
+    struct eraser *eraser;
 
     _Atomic uint64_t applied;     /* flow has run every row before it */
     uint64_t opening_end;         /* of the log when it was opened: where readiness is reached */

@@ -55,6 +55,9 @@ void parts_close(struct engine *engine) {
 
 /* --- opening --- */
 
+/* An append that finds the log's queue full waits so long before it is told so. */
+enum { QUEUE_WAIT_MS = 200 };
+
 static leat_status log_start(struct engine *engine, struct log_recovery *recovery,
                              leat_error *err) {
     const struct config_log *config = &engine->config->log;
@@ -67,6 +70,9 @@ static leat_status log_start(struct engine *engine, struct log_recovery *recover
         .inline_writer = engine->options.inline_mode,
         .segment_bytes = (uint64_t)config->segment,
         .queue_bytes = (uint64_t)config->queue,
+        .queue_wait_ms = QUEUE_WAIT_MS,
+        .retain_bytes = (uint64_t)config->retain,
+        .retain_ms = config->retain_age,
         .oldest_ms = config->oldest,
         .skew_ms = config->skew,
         .heartbeat_ms = engine->event_clock || engine->options.inline_mode ? 0 : config->heartbeat,
@@ -75,13 +81,32 @@ static leat_status log_start(struct engine *engine, struct log_recovery *recover
     return log_open(&options, &engine->log, recovery, err);
 }
 
+/* What retention removed is in checkpoints only: without one, and with the first rows gone, there
+ * is nothing to start from. A state of a part of the log would be another state. */
+static leat_status refuse_begin(const struct engine *engine, const char *why, leat_error *err) {
+    return error_set(err, LEAT_CONFLICT,
+                     "the log begins at %" PRIu64 ", older segments were removed (log.retain, "
+                     "log.retain_age), and no checkpoint leads up to there: %.200s. Put a copy of "
+                     "%s back, or, to begin anew, use another folder (data) and post the items "
+                     "again",
+                     log_begin(engine->log), why, engine->checkpoint_folder);
+}
+
 /* A checkpoint that cannot be used costs time, not truth: the log is replayed from its start. */
 static leat_status restore(struct engine *engine, struct engine_report *report, leat_error *err) {
+    uint64_t begin = log_begin(engine->log);
     if (engine->options.without_checkpoints) {
-        return LEAT_OK;
+        return begin == 0 ? LEAT_OK : refuse_begin(engine, "none is to be used", err);
     }
     leat_error why = {0};
     leat_status status = checkpointer_restore(engine, &report->checkpoint_sequence, &why);
+    if (report->checkpoint_sequence < begin || (status != LEAT_OK && begin > 0)) {
+        return refuse_begin(engine,
+                            status < 0          ? why.message
+                            : status == LEAT_OK ? "the newest one is older"
+                                                : "there is none",
+                            err);
+    }
     if (status < 0) {
         report->checkpoint_sequence = 0;
         snprintf(report->words, sizeof(report->words),
@@ -108,6 +133,7 @@ static leat_status threads_start(struct engine *engine, leat_error *err) {
         return engine_run(engine, UINT64_MAX, err);
     }
     TRY(thread_start(&engine->runner_thread, "leat-flow", runner_run, engine, err));
+    TRY(eraser_start(engine->eraser, err));
     if (engine->options.without_checkpoints) {
         return LEAT_OK;
     }
@@ -122,6 +148,7 @@ static leat_status engine_start(struct engine *engine, struct engine_report *rep
     TRY(log_start(engine, &report->log, err));
     /* Two openings of one log differ in time or in the log's end. */
     engine->nonce = hash_mix((uint64_t)clock_now_ms(engine->clock), log_end(engine->log));
+    TRY(eraser_create(engine, &engine->eraser, err));
     TRY(parts_open(engine, err));
     TRY(restore(engine, report, err));
     report_write(engine, report);
@@ -176,6 +203,8 @@ static void threads_stop(struct engine *engine) {
     if (engine->log) {
         log_wake(engine->log);
     }
+    eraser_destroy(engine->eraser);
+    engine->eraser = NULL;
     thread_join(&engine->runner_thread);
     if (engine->trainer) {
         trainer_close(engine->trainer);
