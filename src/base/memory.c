@@ -13,6 +13,7 @@ static _Atomic uint64_t allocations;
 static _Atomic uint64_t blocks;
 static _Atomic uint64_t fail_countdown; /* 0: off; 1: the next allocation fails */
 static _Thread_local int spared;        /* depth of memory_spare */
+static _Thread_local uint64_t refusals;
 
 static bool fail_asked_slow(void) {
     if (spared > 0) {
@@ -22,6 +23,7 @@ static bool fail_asked_slow(void) {
     while (left > 0) {
         if (atomic_compare_exchange_weak_explicit(&fail_countdown, &left, left - 1,
                                                   memory_order_relaxed, memory_order_relaxed)) {
+            refusals += left == 1;
             return left == 1;
         }
     }
@@ -37,6 +39,8 @@ static void *counted(void *block, bool is_new) {
     if (block) {
         atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&blocks, is_new, memory_order_relaxed);
+    } else {
+        refusals++;
     }
     return block;
 }
@@ -61,10 +65,11 @@ void *memory_resize(void *block, size_t bytes) {
 
 void *memory_aligned(size_t alignment, size_t bytes) {
     void *block = NULL;
-    if (fail_asked() || posix_memalign(&block, alignment, at_least_one(bytes)) != 0) {
+    if (fail_asked()) {
         return NULL;
     }
-    return counted(block, true);
+    bool done = posix_memalign(&block, alignment, at_least_one(bytes)) == 0;
+    return counted(done ? block : NULL, true);
 }
 
 char *memory_text(const char *text) {
@@ -83,6 +88,10 @@ void memory_free(void *block) {
 
 uint64_t memory_allocations(void) {
     return atomic_load_explicit(&allocations, memory_order_relaxed);
+}
+
+uint64_t memory_refusals(void) {
+    return refusals;
 }
 
 uint64_t memory_blocks(void) {

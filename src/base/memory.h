@@ -21,6 +21,10 @@ uint64_t memory_allocations(void);
 /* Blocks that were allocated and not given back yet: what grows from run to run is a leak. */
 uint64_t memory_blocks(void);
 
+/* Allocations of the calling thread that were refused so far. Who must have had them all, wherever
+ * below they were made, compares before and after. */
+uint64_t memory_refusals(void);
+
 /* For tests: the n-th allocation from now (1 = the next) fails, once; 0 turns it off. */
 void memory_fail_at(uint64_t n);
 /* What is left of n: 0 when it has failed, or nothing was asked for. */

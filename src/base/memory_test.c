@@ -50,12 +50,14 @@ static void test_each_door_can_fail(void **state) {
     assert_null(memory_resize(block, 1000));
     assert_int_equal(((char *)block)[7], 7); /* a failed resize leaves the block as it was */
     memory_free(block);
+    uint64_t before = memory_refusals();
     memory_fail_at(1);
     assert_null(memory_zalloc(8));
     memory_fail_at(1);
     assert_null(memory_aligned(64, 8));
     memory_fail_at(1);
     assert_null(memory_text("text"));
+    assert_int_equal(memory_refusals() - before, 3);
 }
 
 static void test_blocks_that_live_are_counted(void **state) {

@@ -7,6 +7,7 @@
 #include "flow/join.h"
 #include "log/record.h"
 
+#include <inttypes.h>
 #include <stdatomic.h>
 
 struct flow {
@@ -183,7 +184,7 @@ static int64_t row_time(const struct batch *batch, int64_t index) {
 leat_status flow_apply(struct flow *flow, const struct batch *batch, uint64_t first_sequence,
                        int64_t append_ms, bool event_clock, int64_t from, int64_t to,
                        leat_error *err) {
-    (void)err;
+    uint64_t refusals = memory_refusals();
     for (int64_t i = from; i < to; i++) {
         uint64_t sequence = first_sequence + (uint64_t)i;
         int64_t now_ms = event_clock ? row_time(batch, i) : append_ms;
@@ -192,6 +193,12 @@ leat_status flow_apply(struct flow *flow, const struct batch *batch, uint64_t fi
             flow->row.kind != ROW_BEAT) {
             flow_row(flow, &flow->row);
         }
+    }
+    if (memory_refusals() != refusals) { /* what is known would not follow from the log any more */
+        return error_set(err, LEAT_MEMORY,
+                         "the operators found no memory for rows %" PRIu64 " to %" PRIu64
+                         "; add memory or lower the budgets, then start again",
+                         first_sequence + (uint64_t)from, first_sequence + (uint64_t)to);
     }
     return LEAT_OK;
 }
