@@ -127,7 +127,8 @@ static leat_status drop_checkpoints(struct eraser *eraser, uint64_t until, leat_
                            "the checkpoint at %" PRIu64 " lies before the forget row at %" PRIu64,
                            sequence, until - 1);
     }
-    return LEAT_OK;
+    /* A power cut must not bring the older ones back when the forget row is no longer there. */
+    return disk_sync_folder(eraser->engine->disk, eraser->engine->checkpoint_folder, err);
 }
 
 /* One pass, from segment to segment. */
