@@ -126,7 +126,8 @@ static leat_status states_write(struct engine *engine, struct checkpoint_writer 
 static leat_status job_write(struct engine *engine, leat_error *err) {
     struct checkpoint_writer *writer;
     if (!engine->job.model) {
-        return error_retry(err, LEAT_MEMORY, "no memory to freeze the model for a checkpoint; the one before it "
+        return error_retry(err, LEAT_MEMORY,
+                           "no memory to freeze the model for a checkpoint; the one before it "
                            "stays, and the next is tried again");
     }
     TRY(checkpoint_begin(engine->disk, engine->checkpoint_folder, &engine->job.identity, NULL,
