@@ -99,11 +99,18 @@ static void gauges_set(struct engine *engine) {
     metrics_set(engine->metrics, METRIC_table_rows, (double)model_rows(engine->model));
 }
 
+/* Flow never waits for the trainer but here: where the overflow file is at its bound. One frame's
+ * examples may go beyond it. */
+static bool overflow_full(const struct engine *engine) {
+    return trainer_overflow(engine->trainer) >= (uint64_t)engine->config->runner.overflow;
+}
+
 void *runner_run(void *context) {
     struct engine *engine = context;
     leat_error err = {0};
     while (!runner_stopping(engine)) {
-        leat_status status = runner_step(engine, UINT64_MAX, &err);
+        bool full = overflow_full(engine);
+        leat_status status = full ? LEAT_AGAIN : runner_step(engine, UINT64_MAX, &err);
         if (status >= 0 && checkpoint_due(engine) && checkpointer_freeze(engine, &err) < 0) {
             fprintf(stderr, "leat: no checkpoint now, the next one is tried: %s\n", err.message);
         }
@@ -113,7 +120,7 @@ void *runner_run(void *context) {
         }
         if (status == LEAT_AGAIN) {
             gauges_set(engine);
-            log_wait(engine->log, engine->applied, RUNNER_NAP_MS);
+            log_wait(engine->log, full ? UINT64_MAX : engine->applied, RUNNER_NAP_MS);
         }
     }
     return NULL;

@@ -67,6 +67,7 @@ struct example_queue {
     uint64_t write_at;
     uint64_t read_at;
     _Atomic uint64_t spilled;
+    _Atomic uint64_t file_bytes;
 
     /* The producer's. */
     struct builder *builder;
@@ -133,6 +134,7 @@ static void drop_file(struct example_queue *queue) {
     }
     queue->write_at = 0;
     queue->read_at = 0;
+    atomic_store_explicit(&queue->file_bytes, 0, memory_order_relaxed);
 }
 
 void queue_close(struct example_queue *queue) {
@@ -158,6 +160,10 @@ void queue_stop(struct example_queue *queue) {
     queue->stopped = true;
     condition_broadcast(&queue->wake);
     mutex_unlock(&queue->mutex);
+}
+
+uint64_t queue_file_bytes(const struct example_queue *queue) {
+    return atomic_load_explicit(&queue->file_bytes, memory_order_relaxed);
 }
 
 uint64_t queue_spilled(const struct example_queue *queue) {
@@ -295,6 +301,7 @@ static leat_status spill_open_chunk(struct example_queue *queue, leat_error *err
     queue->writing = false;
     if (status >= 0) {
         queue->write_at += queue->frame.size;
+        atomic_store_explicit(&queue->file_bytes, queue->write_at, memory_order_relaxed);
         queue->frames_written++;
         atomic_fetch_add_explicit(&queue->spilled, (uint64_t)queue->open->entries,
                                   memory_order_relaxed);

@@ -50,6 +50,8 @@ bool queue_next(struct example_queue *queue, struct queue_entry *out);
 /* Any thread: the consumer's waits end, pushes answer LEAT_CLOSED. */
 void queue_stop(struct example_queue *queue);
 
+/* Any thread: bytes of the overflow file now. It only shrinks when all of it was read. */
+uint64_t queue_file_bytes(const struct example_queue *queue);
 /* Any thread: entries that went to the file since queue_open. */
 uint64_t queue_spilled(const struct example_queue *queue);
 

@@ -252,6 +252,11 @@ leat_status trainer_mark(struct trainer *trainer,
 
 /* --- any thread --- */
 
+uint64_t trainer_overflow(const struct trainer *trainer) {
+    bool stopped = !trainer->queue || atomic_load(&trainer->failed); /* the next push says why */
+    return stopped ? 0 : queue_file_bytes(trainer->queue);
+}
+
 uint64_t trainer_learnt(const struct trainer *trainer) {
     return atomic_load_explicit(&trainer->learnt, memory_order_acquire);
 }

@@ -31,6 +31,9 @@ void trainer_close(struct trainer *trainer);
 /* All from the flow thread. trainer_push copies the example. trainer_reach says that flow has come
  * to `sequence`: when all examples before it are learnt, trainer_learnt answers at least this. */
 leat_status trainer_push(struct trainer *trainer, const struct example *example, leat_error *err);
+/* Bytes of examples in the overflow file now: who pushes holds on when they are too many. Any
+ * thread. */
+uint64_t trainer_overflow(const struct trainer *trainer);
 leat_status trainer_reach(struct trainer *trainer, uint64_t sequence, leat_error *err);
 /* Puts a marker; when the learning thread meets it, it freezes the model and calls `frozen` (from
  * the learning thread; a NULL snapshot means that freezing failed). `frozen` is called once, unless
