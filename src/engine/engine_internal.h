@@ -20,6 +20,14 @@ struct checkpoint_job {
     bool whole;        /* refers to no older file, and the older ones go afterwards */
 };
 
+/* How fast rows and bytes went through lately; below 0: not known. Guarded by the engine's mutex. */
+struct admission {
+    uint64_t sampled_ns; /* monotonic; 0: never */
+    uint64_t applied;
+    uint64_t written;
+    double rows_rate, bytes_rate; /* a second */
+};
+
 struct engine {
     struct engine_options options;
     const struct config *config;
@@ -50,6 +58,7 @@ struct engine {
     struct builder *served_builder;
 
     struct mutex mutex;     /* guards what is below */
+    struct admission admission;
     struct condition moved; /* applied moved, a checkpoint ended, or something failed */
     struct condition work;  /* for the checkpoint thread */
     bool stopping;
