@@ -4,7 +4,7 @@
 #include "flow/join.h"
 
 enum { USERS = 3, ITEMS = 3, REQUESTS = 4, ROWS = 200, HISTORIES = 250, EXAMPLES = 4096 };
-enum { WINDOWED = 3, LONGEST_MS = 300000, LOOKED_UP = 1000000 };
+enum { WINDOWED = 3, LONGEST_MS = 300000, LOOKED_UP = 1000000, REPEAT_MS = 60000 };
 static const int64_t windows_ms[WINDOWED] = {60000, 300000, 60000};
 
 /* `marker` is the showing's only key: the sequence of the row that brought its features, plus
@@ -31,7 +31,6 @@ struct history {
     int got_count, showing_count;
     struct got got[EXAMPLES];
     struct showing showings[ROWS];
-    int newest[USERS][ITEMS]; /* index of the showing made last; -1: none */
 };
 
 static void emit(void *context, const struct example *example) {
@@ -65,7 +64,6 @@ static void history_open(struct history *h, struct state_budget *budget) {
     memset(h, 0, sizeof(*h));
     h->config = fixture_config(fixture_text);
     h->now_ms = FIXTURE_START_MS;
-    memset(h->newest, -1, sizeof(h->newest));
     assert_int_equal(join_open(h->config, budget, NULL, &h->join, NULL), LEAT_OK);
 }
 
@@ -107,11 +105,13 @@ static bool join_row(struct history *h, const struct event *e) {
 
 /* --- the model --- */
 
-static struct showing *model_find(struct history *h, const struct event *e) {
-    int newest = h->newest[e->user][e->item];
-    if (e->request < 0 && newest >= 0 && h->showings[newest].alive) {
-        return &h->showings[newest];
-    }
+static bool is_newer(const struct showing *a, const struct showing *b) {
+    uint64_t left = a->request < 0 ? 0 : fixture_hash('r', a->request);
+    uint64_t right = b->request < 0 ? 0 : fixture_hash('r', b->request);
+    return a->begun_ms != b->begun_ms ? a->begun_ms > b->begun_ms : left > right;
+}
+
+static struct showing *model_of_request(struct history *h, const struct event *e) {
     for (int i = 0; i < h->showing_count; i++) {
         struct showing *s = &h->showings[i];
         if (s->alive && s->user == e->user && s->item == e->item && s->request == e->request) {
@@ -121,8 +121,35 @@ static struct showing *model_find(struct history *h, const struct event *e) {
     return NULL;
 }
 
+/* Newest of those that began until the event; else the first of the others. */
+static struct showing *model_newest(struct history *h, const struct event *e) {
+    struct showing *before = NULL;
+    struct showing *after = NULL;
+    for (int i = 0; i < h->showing_count; i++) {
+        struct showing *s = &h->showings[i];
+        if (!s->alive || s->user != e->user || s->item != e->item) {
+            continue;
+        }
+        if (s->begun_ms <= e->time_ms) {
+            before = !before || is_newer(s, before) ? s : before;
+        } else {
+            after = !after || is_newer(after, s) ? s : after;
+        }
+    }
+    return before ? before : after;
+}
+
+static struct showing *model_find(struct history *h, const struct event *e) {
+    struct showing *found = e->request >= 0 ? model_of_request(h, e) : model_newest(h, e);
+    if (e->kind == ROW_ACTION && !found) {
+        found = model_newest(h, e); /* an orphan */
+    }
+    bool again = found && e->kind == ROW_IMPRESSION && e->request < 0 && found->seen &&
+                 e->time_ms - found->shown_ms >= REPEAT_MS;
+    return again ? NULL : found;
+}
+
 static struct showing *model_make(struct history *h, const struct event *e, uint64_t marker) {
-    h->newest[e->user][e->item] = h->showing_count;
     struct showing *made = &h->showings[h->showing_count++];
     *made = (struct showing){.user = e->user,
                              .item = e->item,
@@ -191,8 +218,8 @@ static void push_both(struct history *h, const struct event *e) {
     assert_int_equal(h->got_count, at); /* nothing settles by these */
     if (e->kind == ROW_FORGET) {
         model_forget(h, e->user);
-    } else if (e->kind == ROW_SERVED && !showing) {
-        showing = model_make(h, e, sequence);
+    } else if (e->kind == ROW_SERVED) {
+        showing = showing ? showing : model_make(h, e, sequence);
         if (e->surface == FIXTURE_SHOP) {
             model_see(showing, e->time_ms);
         }
