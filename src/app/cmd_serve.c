@@ -60,7 +60,7 @@ static leat_status serve(const struct config *config, struct metrics *metrics, l
     block_signals(&stop);
     struct engine *engine;
     struct engine_report report = {.words = ""};
-    struct engine_options options = {.config = config, .metrics = metrics};
+    struct engine_options options = {.config = config, .metrics = metrics, .emit_examples = true};
     TRY(engine_open(&options, &engine, &report, err));
     say("data %s: %s", config->root.data, report.words);
     leat_status status = serve_engine(config, metrics, engine, &stop, err);

@@ -59,6 +59,7 @@ struct config {
     struct config_root root;
     struct config_log log;
     struct config_checkpoint checkpoint;
+    struct config_examples examples;
     struct config_http http;
     struct config_flow flow;
     struct config_runner runner;

@@ -83,6 +83,7 @@ static const struct place PLACES[] = {
     {SECTION_root, "{", "}", offsetof(struct config, root)},
     {SECTION_log, "{log: {", "}}", offsetof(struct config, log)},
     {SECTION_checkpoint, "{checkpoint: {", "}}", offsetof(struct config, checkpoint)},
+    {SECTION_examples, "{examples: {", "}}", offsetof(struct config, examples)},
     {SECTION_http, "{http: {", "}}", offsetof(struct config, http)},
     {SECTION_flow, "{flow: {", "}}", offsetof(struct config, flow)},
     {SECTION_runner, "{runner: {", "}}", offsetof(struct config, runner)},

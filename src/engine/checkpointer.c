@@ -98,6 +98,9 @@ leat_status checkpointer_freeze(struct engine *engine, leat_error *err) {
     job_begin(engine);
     mutex_unlock(&engine->mutex);
     leat_status status = LEAT_OK;
+    if (engine->emitted) {
+        status = emitted_mark(engine->emitted, err);
+    }
     for (int i = 0; i < FLOW_STATES && status >= 0; i++) {
         status = state_freeze(flow_state(engine->flow, i), &engine->job.states[i], err);
     }
@@ -123,6 +126,24 @@ static leat_status states_write(struct engine *engine, struct checkpoint_writer 
     return LEAT_OK;
 }
 
+/* What was emitted up to here is on disk before the manifest says so. */
+static leat_status emitted_write(struct engine *engine, struct checkpoint_writer *writer,
+                                 leat_error *err) {
+    char note[EMITTED_NOTE_MAX];
+    if (engine->emitted) {
+        TRY(emitted_sync(engine->emitted, note, err));
+        checkpoint_note(writer, EMITTED_NOTE, note);
+    }
+    return LEAT_OK;
+}
+
+static void notes_write(struct engine *engine, struct checkpoint_writer *writer) {
+    char shape[17];
+    shape_text(engine->config, shape);
+    checkpoint_note(writer, "kernel", model_kernel());
+    checkpoint_note(writer, "shape", shape);
+}
+
 static leat_status job_write(struct engine *engine, leat_error *err) {
     struct checkpoint_writer *writer;
     if (!engine->job.model) {
@@ -139,14 +160,14 @@ static leat_status job_write(struct engine *engine, leat_error *err) {
     if (status >= 0) {
         status = model_snapshot_write(engine->job.model, checkpoint_write, writer, err);
     }
+    if (status >= 0) {
+        status = emitted_write(engine, writer, err);
+    }
     if (status < 0) {
         checkpoint_abandon(writer);
         return status;
     }
-    char shape[17];
-    shape_text(engine->config, shape);
-    checkpoint_note(writer, "kernel", model_kernel());
-    checkpoint_note(writer, "shape", shape);
+    notes_write(engine, writer);
     TRY(checkpoint_commit(writer, err));
     int keep = engine->job.whole ? 1 : (int)engine->config->checkpoint.keep;
     return checkpoint_clean(engine->disk, engine->checkpoint_folder, keep, err);
@@ -244,31 +265,64 @@ leat_status checkpointer_whole(struct engine *engine, uint64_t *sequence, leat_e
 
 /* --- restoring --- */
 
-static leat_status states_restore(struct engine *engine, struct checkpoint *checkpoint,
-                                  leat_error *err) {
+leat_status checkpointer_states(struct flow *flow, struct checkpoint *checkpoint, leat_error *err) {
     for (int i = 0; i < FLOW_STATES; i++) {
         TRY(checkpoint_read_part(checkpoint, flow_state_name(i), err));
         for (uint32_t group = 0; group < checkpoint_about(checkpoint)->key_groups; group++) {
-            TRY(state_restore(flow_state(engine->flow, i), group, checkpoint_read, checkpoint,
-                              err));
+            TRY(state_restore(flow_state(flow, i), group, checkpoint_read, checkpoint, err));
         }
         TRY(checkpoint_read_end(checkpoint, err));
     }
+    TRY(flow_restored(flow, err));
+    flow_set_now(flow, checkpoint_about(checkpoint)->now_ms);
     return LEAT_OK;
 }
 
 static leat_status all_restore(struct engine *engine, struct checkpoint *checkpoint,
                                leat_error *err) {
-    TRY(states_restore(engine, checkpoint, err));
-    TRY(flow_restored(engine->flow, err));
+    TRY(checkpointer_states(engine->flow, checkpoint, err));
     leat_status status = checkpoint_read_part(checkpoint, "model", err);
     if (status != LEAT_OK) {
         return error_set(err, LEAT_CORRUPT, "the checkpoint has no model");
     }
     TRY(model_restore(engine->model, checkpoint_read, checkpoint, err));
     TRY(checkpoint_read_end(checkpoint, err));
-    flow_set_now(engine->flow, checkpoint_about(checkpoint)->now_ms);
     trainer_set_learnt(engine->trainer, checkpoint_about(checkpoint)->sequence);
+    return LEAT_OK;
+}
+
+leat_status checkpointer_fits(const struct config *config, const struct checkpoint *checkpoint,
+                              uint32_t log_id, leat_error *err) {
+    const struct checkpoint_identity *identity = checkpoint_about(checkpoint);
+    char shape[17];
+    shape_text(config, shape);
+    const char *noted = checkpoint_get_note(checkpoint, "shape");
+    if (!noted || strcmp(noted, shape) != 0) {
+        return error_set(err, LEAT_CONFLICT,
+                         "checkpoint %" PRIu64 " was made with other actions, surfaces, flow or "
+                         "model settings",
+                         identity->sequence);
+    }
+    if (identity->log_id != log_id || identity->key_groups != (uint32_t)config->root.key_groups) {
+        return error_set(err, LEAT_CONFLICT, "checkpoint %" PRIu64 " is of another data folder",
+                         identity->sequence);
+    }
+    return LEAT_OK;
+}
+
+static leat_status restore_from(struct engine *engine, struct checkpoint *checkpoint,
+                                uint64_t *sequence, leat_error *err) {
+    const struct checkpoint_identity *identity = checkpoint_about(checkpoint);
+    TRY(checkpointer_fits(engine->config, checkpoint, log_id(engine->log), err));
+    if (identity->sequence > log_end(engine->log)) {
+        return error_set(err, LEAT_CONFLICT,
+                         "checkpoint %" PRIu64 " lies beyond the end of the log, %" PRIu64,
+                         identity->sequence, log_end(engine->log));
+    }
+    *sequence = identity->sequence;
+    TRY(all_restore(engine, checkpoint, err));
+    const char *note = checkpoint_get_note(checkpoint, EMITTED_NOTE);
+    snprintf(engine->emitted_note, sizeof(engine->emitted_note), "%s", note ? note : "");
     return LEAT_OK;
 }
 
@@ -280,27 +334,7 @@ leat_status checkpointer_restore(struct engine *engine, uint64_t *sequence, leat
     if (status != LEAT_OK) {
         return status;
     }
-    const struct checkpoint_identity *identity = checkpoint_about(checkpoint);
-    char shape[17];
-    shape_text(engine->config, shape);
-    const char *noted = checkpoint_get_note(checkpoint, "shape");
-    if (!noted || strcmp(noted, shape) != 0) {
-        status = error_set(err, LEAT_CONFLICT,
-                           "checkpoint %" PRIu64 " was made with other actions, surfaces, flow or "
-                           "model settings",
-                           identity->sequence);
-    } else if (identity->log_id != log_id(engine->log) ||
-               identity->key_groups != (uint32_t)engine->config->root.key_groups) {
-        status = error_set(err, LEAT_CONFLICT, "checkpoint %" PRIu64 " is of another data folder",
-                           identity->sequence);
-    } else if (identity->sequence > log_end(engine->log)) {
-        status = error_set(err, LEAT_CONFLICT,
-                           "checkpoint %" PRIu64 " lies beyond the end of the log, %" PRIu64,
-                           identity->sequence, log_end(engine->log));
-    } else {
-        *sequence = identity->sequence;
-        status = all_restore(engine, checkpoint, err);
-    }
+    status = restore_from(engine, checkpoint, sequence, err);
     checkpoint_close(checkpoint);
     return status;
 }

@@ -4,6 +4,7 @@
 
 #include "base/thread.h"
 #include "column/builder.h"
+#include "engine/emitted.h"
 #include "engine/engine.h"
 #include "engine/eraser.h"
 #include "flow/flow.h"
@@ -46,6 +47,8 @@ struct engine {
     struct flow *flow;
     struct model *model;
     struct trainer *trainer;
+    struct emitted *emitted;             /* NULL: examples go to no files */
+    char emitted_note[EMITTED_NOTE_MAX]; /* of the checkpoint that was restored */
     struct eraser *eraser;
 
     _Atomic uint64_t applied;     /* flow has run every row before it */
@@ -100,6 +103,10 @@ leat_status checkpointer_whole(struct engine *engine, uint64_t *sequence, leat_e
 void *checkpointer_run(void *engine);
 /* LEAT_NOT_FOUND: there is none. On a failure flow and model hold rubbish. */
 leat_status checkpointer_restore(struct engine *engine, uint64_t *sequence, leat_error *err);
+/* Whether the state of a checkpoint is what a log gives under this configuration. */
+leat_status checkpointer_fits(const struct config *config, const struct checkpoint *checkpoint,
+                              uint32_t log_id, leat_error *err);
+leat_status checkpointer_states(struct flow *flow, struct checkpoint *checkpoint, leat_error *err);
 
 /* open.c */
 leat_status parts_open(struct engine *engine, leat_error *err); /* flow, model and trainer */

@@ -12,6 +12,9 @@ static void on_example(void *context, const struct example *example) {
     if (engine->options.watch) {
         engine->options.watch(engine->options.watch_context, example);
     }
+    if (engine->emitted && emitted_push(engine->emitted, example, &err) < 0) {
+        engine_fail(engine, "examples could not be written", &err);
+    }
     if (trainer_push(engine->trainer, example, &err) < 0) {
         engine_fail(engine, "the trainer stopped", &err);
     }
@@ -128,6 +131,17 @@ static void report_write(struct engine *engine, struct engine_report *report) {
              report->end_sequence - report->checkpoint_sequence);
 }
 
+static leat_status emitted_start(struct engine *engine, leat_error *err) {
+    if (!engine->options.emit_examples || engine->config->examples.folder[0] == '\0') {
+        return LEAT_OK;
+    }
+    const struct emitted_options options = {.disk = engine->disk,
+                                            .config = &engine->config->examples,
+                                            .log_id = log_id(engine->log),
+                                            .metrics = engine->metrics};
+    return emitted_open(&options, engine->applied, engine->emitted_note, &engine->emitted, err);
+}
+
 static leat_status threads_start(struct engine *engine, leat_error *err) {
     if (engine->options.inline_mode) {
         return engine_run(engine, UINT64_MAX, err);
@@ -156,6 +170,7 @@ static leat_status engine_start(struct engine *engine, struct engine_report *rep
     engine->checkpoint_sequence = report->checkpoint_sequence;
     engine->opening_end = report->end_sequence;
     engine->checkpoint_ns = clock_monotonic_ns();
+    TRY(emitted_start(engine, err));
     TRY(log_reader_open(engine->log, engine->applied, &engine->reader, err));
     return threads_start(engine, err);
 }
@@ -219,6 +234,7 @@ void engine_abandon(struct engine *engine) {
         log_reader_close(engine->reader);
     }
     parts_close(engine);
+    emitted_close(engine->emitted);
     if (engine->log) {
         log_close(engine->log);
     }
