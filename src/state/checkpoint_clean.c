@@ -65,11 +65,15 @@ static leat_status name_gather(void *names, const char *name) {
     return LEAT_OK;
 }
 
-static leat_status manifest_remove(struct disk *disk, const char *path, leat_error *err) {
+/* What the disk would keep of a folder after a power cut may be older than what is to be seen in
+ * it: a manifest that was removed, or replaced, before a failure. So the folder is synced in any
+ * case.
+ */
+static leat_status folder_settle(struct disk *disk, const char *path, bool kept, leat_error *err) {
     char manifest[PATH_BYTES_MAX];
     TRY(path_join(manifest, path, MANIFEST_NAME, err));
-    leat_status status = disk_remove(disk, manifest, err);
-    return status == LEAT_OK ? disk_sync_folder(disk, path, err) : status;
+    TRY(kept ? LEAT_OK : disk_remove(disk, manifest, err));
+    return disk_sync_folder(disk, path, err);
 }
 
 /* Removes the files that are not needed; `*left`: something stays. */
@@ -77,17 +81,12 @@ static leat_status files_remove(struct disk *disk, const char *path, uint64_t se
                                 const struct needed *needed, const struct bytes *names, bool *left,
                                 leat_error *err) {
     bool kept = sequence_needed(needed, sequence);
-    bool synced = !kept;
     *left = false;
     for (size_t at = 0; at < names->size; at += strlen((const char *)names->data + at) + 1) {
         const char *name = (const char *)names->data + at;
         if ((kept && strcmp(name, MANIFEST_NAME) == 0) || file_needed(needed, sequence, name)) {
             *left = true;
             continue;
-        }
-        if (!synced) { /* the manifest there may be newer than what the disk would keep */
-            TRY(disk_sync_folder(disk, path, err));
-            synced = true;
         }
         char file[PATH_BYTES_MAX];
         TRY(path_join(file, path, name, err));
@@ -125,10 +124,8 @@ static leat_status folders_clean(struct disk *disk, const char *folder,
     for (size_t i = 0; i < checkpoint_sequence_count(sequences); i++) {
         uint64_t sequence = checkpoint_sequence_at(sequences, i);
         char path[PATH_BYTES_MAX];
-        if (!sequence_needed(needed, sequence)) {
-            TRY(checkpoint_path(path, folder, sequence, err));
-            TRY(manifest_remove(disk, path, err));
-        }
+        TRY(checkpoint_path(path, folder, sequence, err));
+        TRY(folder_settle(disk, path, sequence_needed(needed, sequence), err));
     }
     for (size_t i = 0; i < checkpoint_sequence_count(sequences); i++) {
         TRY(folder_clean(disk, folder, checkpoint_sequence_at(sequences, i), needed, err));

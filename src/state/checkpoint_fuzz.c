@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { CHECKSUM_LINE = 22 }; /* "xxh3 ", 16 digits, the end of the line */
 
 static void manifest_check(struct slice text) {
-    struct manifest manifest;
+    static struct manifest manifest;
     leat_status status = manifest_decode(text, &manifest, NULL);
     INVARIANT(status == LEAT_OK || status == LEAT_CORRUPT, "status %d", status);
     if (status == LEAT_CORRUPT) {

@@ -6,7 +6,8 @@
  * file with the smallest live share, and fresh / 3 beyond 2 live: with changes spread evenly a file
  * of share s is emptied for s of what it gives back, and at all = 2 live the emptiest has s = 0.2
  * (u = (s - 1) / ln s, u = 1/2; Rosenblum and Ousterhout, The Design and Implementation of a
- * Log-Structured File System, 1992, has the argument), so that fresh / 4 holds the balance. The
+ * Log-Structured File System, 1992, has the argument), so that fresh / 4 holds the balance. A state
+ * that has shrunk to less than a third of its files gets live / 32, so that they go within 32. The
  * number of files is bounded, too: beyond half of what a directory may name the smallest are moved
  * within the same bound, and at the bound they must be. */
 #include "base/hash.h"
@@ -215,6 +216,9 @@ static bool plan_make(const struct checkpoint_writer *writer, struct move_plan *
     const struct pages_directory *pages = writer->pages;
     plan_count(writer, plan);
     uint64_t budget = writer->fresh_bytes / (plan->files_all > 2 * plan->live_all ? 3 : 6);
+    if (plan->files_all > 3 * plan->live_all && budget < plan->live_all / 32) {
+        budget = plan->live_all / 32;
+    }
     bool must = plan->files > PAGES_FILES_MAX;
     bool any = false;
     while (must || budget > 0) {
@@ -268,12 +272,9 @@ static leat_status file_move(struct checkpoint_writer *writer, uint32_t number, 
             continue;
         }
         uint64_t stored = pages_stored(entry->bytes);
-        if (stored > quota) {
-            break;
-        }
         TRY(image_read(writer, file, entry, room, err));
         TRY(image_append(writer, entry, room + PAGES_IMAGE_HEAD_BYTES, err));
-        quota -= stored;
+        quota -= stored < quota ? stored : quota; /* the last one may be a little too much */
         writer->progress.moved_bytes += entry->bytes;
         writer->progress.referred_bytes -= entry->bytes;
     }
