@@ -507,7 +507,7 @@ static void a_forgotten_person_is_unknown(void **state) {
     assert_int_equal(answer.status, 200);
     assert_string_equal(text(member(answer.json, "forgotten")), "u/5");
     assert_string_equal(text(member(answer.json, "state")), "erased");
-    assert_non_null(strstr(text(member(answer.json, "log")), "not built yet"));
+    assert_non_null(strstr(text(member(answer.json, "log")), "by `complete_by`"));
     get("/v1/users/u%2F5", 404);
 }
 

@@ -195,6 +195,8 @@ static leat_status tick(struct eraser *eraser, leat_error *err) {
     struct log_forgotten forgotten;
     log_forgotten(eraser->engine->log, &forgotten);
     leat_status status = LEAT_OK;
+    int64_t retry_after_s;
+    engine_admit(eraser->engine, &retry_after_s, NULL); /* so that its rates are known when asked */
     if (forgotten.count == 0) {
         eraser->since_ns = 0;
     } else {

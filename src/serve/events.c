@@ -31,6 +31,23 @@ static leat_status check_body(struct slice body, leat_error *err) {
                      "the body is empty; post a JSON array of events, or one event a line");
 }
 
+static leat_status admit_events(struct exchange *exchange, leat_error *err) {
+    leat_status status = engine_admit(exchange->engine, &exchange->retry_after_s, err);
+    metrics_add(exchange->metrics, METRIC_posts_busy_total, status < 0);
+    return status;
+}
+
+/* What found no room in the log's queue comes back when what waits now is likely to be on disk. */
+static leat_status append(struct exchange *exchange, const struct batch *batch,
+                          struct log_receipt *receipt, leat_error *err) {
+    leat_status status = engine_append(exchange->engine, batch, receipt, err);
+    if (status == LEAT_FULL) {
+        engine_admit(exchange->engine, &exchange->retry_after_s, NULL);
+        metrics_add(exchange->metrics, METRIC_posts_busy_total, 1);
+    }
+    return status;
+}
+
 static leat_status answer_events(struct exchange *exchange, leat_error *err) {
     TRY(check_body(exchange->body, err));
     struct intake *intake;
@@ -40,7 +57,7 @@ static leat_status answer_events(struct exchange *exchange, leat_error *err) {
     uint64_t end = engine_end(exchange->engine);
     if (result.accepted > 0) {
         struct log_receipt receipt;
-        TRY(engine_append(exchange->engine, &result.batch, &receipt, err));
+        TRY(append(exchange, &result.batch, &receipt, err));
         end = receipt.end_sequence;
     }
     metrics_add(exchange->metrics, METRIC_events_rejected_total, (uint64_t)result.rejected);
@@ -55,4 +72,5 @@ static leat_status answer_events(struct exchange *exchange, leat_error *err) {
     return LEAT_OK;
 }
 
-const struct route route_events = {.path = "/v1/events", .answer = {[HTTP_POST] = answer_events}};
+const struct route route_events = {
+    .path = "/v1/events", .admit = admit_events, .answer = {[HTTP_POST] = answer_events}};

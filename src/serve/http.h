@@ -16,6 +16,9 @@ struct exchange;
 enum http_method { HTTP_GET, HTTP_POST, HTTP_DELETE, HTTP_METHODS }; /* HEAD reads as GET */
 
 struct route {
+    /* Asked when the headers are there; a failure is the answer, and no byte of the body is stored.
+     * May be NULL. */
+    leat_status (*admit)(struct exchange *exchange, leat_error *err);
     const char *path; /* ending in '/' (and longer than that): what follows is `tail` */
     /* LEAT_OK, or a failure (or LEAT_NOT_FOUND) with its words: problem.h. NULL: 405. */
     leat_status (*answer[HTTP_METHODS])(struct exchange *exchange, leat_error *err);
@@ -34,6 +37,7 @@ struct exchange {
     struct slice body;
     struct bytes *answer;     /* the workspace's; empty at first */
     unsigned status;          /* 200 at first */
+    int64_t retry_after_s;    /* of an answer that says to try again; 1 at first */
     const char *content_type; /* "application/json" at first; static */
 };
 

@@ -3,7 +3,8 @@
  *   headers -> begin (workspace, route) -> body, piece by piece -> the route's handler -> answer
  *           -> done (the workspace goes back when the last byte is out)
  *
- * A body beyond the limit is read and thrown away, so that the client gets to see the answer; far
+ * A body beyond the limit, or one that is not admitted (route.admit; or too many bytes of bodies
+ * are under way at once), is read and thrown away, so that the client gets to see the answer; far
  * beyond it, or when the client asked first (Expect), the connection is closed instead. */
 #include "serve/server.h"
 
@@ -26,7 +27,8 @@ struct server {
     struct metrics *metrics;
     struct MHD_Daemon *daemon;
     struct workspace_pool pool;
-    char host[HOST_MAX]; /* as configured, with its brackets */
+    _Atomic uint64_t body_bytes; /* of all requests under way */
+    char host[HOST_MAX];         /* as configured, with its brackets */
     uint16_t port;
 };
 
@@ -34,7 +36,10 @@ struct server {
 struct request {
     struct exchange exchange;
     uint64_t dropped; /* bytes of the body beyond the limit */
+    uint64_t held;    /* bytes of the body that are stored */
     bool too_large;
+    bool refused; /* with `refusal`; nothing of the body is stored from there on */
+    leat_error refusal;
     bool broken_path;
 };
 
@@ -66,7 +71,9 @@ static enum MHD_Result send_answer(struct server *server, struct exchange *excha
         add_allow(response, exchange->route);
     }
     if (retry) {
-        add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+        char seconds[24];
+        snprintf(seconds, sizeof(seconds), "%lld", (long long)exchange->retry_after_s);
+        add_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
     }
     metrics_add(server->metrics, METRIC_http_requests_total, 1);
     metrics_add(server->metrics, METRIC_http_errors_total, exchange->status >= 400);
@@ -105,12 +112,21 @@ static enum MHD_Result send_handled(struct server *server, struct exchange *exch
     return send_problem(server, exchange, problem_status(&err), err.message, err.retry);
 }
 
+static enum MHD_Result send_refusal(struct server *server, struct request *request) {
+    const leat_error *refusal = &request->refusal;
+    return send_problem(server, &request->exchange, problem_status(refusal), refusal->message,
+                        refusal->retry);
+}
+
 static enum MHD_Result answer_request(struct server *server, struct request *request,
                                       const char *method, const char *url) {
     struct exchange *exchange = &request->exchange;
     char words[256];
     if (request->too_large) {
         return send_too_large(server, exchange);
+    }
+    if (request->refused) {
+        return send_refusal(server, request);
     }
     if (request->broken_path) {
         return send_problem(server, exchange, 400,
@@ -175,6 +191,7 @@ static struct request *begin_request(struct server *server, struct MHD_Connectio
         .method = method_of(method),
         .answer = &workspace->answer,
         .status = MHD_HTTP_OK,
+        .retry_after_s = 1,
         .content_type = "application/json",
     };
     struct slice tail = {"", 0};
@@ -183,22 +200,55 @@ static struct request *begin_request(struct server *server, struct MHD_Connectio
     return request;
 }
 
-/* A body that is known to be too large before it comes. Answering now closes the connection. */
+static bool is_admitted(struct request *request) {
+    struct exchange *exchange = &request->exchange;
+    const struct route *route = exchange->route;
+    if (!route || !route->admit || exchange->method < 0 || !route->answer[exchange->method]) {
+        return true;
+    }
+    leat_status status = route->admit(exchange, &request->refusal);
+    request->refusal.status = status;
+    request->refused = status < 0;
+    return !request->refused;
+}
+
+/* A body that is known to be too large, or not wanted, before it comes. Answering now closes the
+ * connection. */
 static enum MHD_Result check_declared(struct server *server, struct request *request) {
     struct exchange *exchange = &request->exchange;
     uint64_t declared = declared_size(exchange->connection);
     uint64_t limit = (uint64_t)server->config->http.body;
-    if (declared <= limit) {
-        bytes_reserve(&exchange->workspace->body, (size_t)declared);
-        return MHD_YES;
-    }
-    request->too_large = true;
+    request->too_large = declared > limit;
     bool asks = MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND,
                                             MHD_HTTP_HEADER_EXPECT) != NULL;
-    if (asks || declared - limit > BODY_DROPPED_MAX) {
-        return send_too_large(server, exchange);
+    if (request->too_large) {
+        return asks || declared - limit > BODY_DROPPED_MAX ? send_too_large(server, exchange)
+                                                           : MHD_YES;
     }
+    if (!is_admitted(request)) {
+        return asks ? send_refusal(server, request) : MHD_YES;
+    }
+    bytes_reserve(&exchange->workspace->body, (size_t)declared);
     return MHD_YES;
+}
+
+/* Counts bytes that are to be stored; false when all requests together would hold too many. One
+ * request alone always may. */
+static bool body_hold(struct server *server, struct request *request, size_t size) {
+    uint64_t limit = (uint64_t)server->config->log.queue;
+    uint64_t before = atomic_fetch_add(&server->body_bytes, size);
+    if (before - request->held > 0 && before + size > limit) {
+        atomic_fetch_sub(&server->body_bytes, size);
+        request->refused = true;
+        error_retry(&request->refusal, LEAT_FULL,
+                    "%llu bytes of bodies are under way at once, at most %llu may be (log.queue); "
+                    "nothing was stored, post again",
+                    (unsigned long long)before, (unsigned long long)limit);
+        metrics_add(server->metrics, METRIC_posts_busy_total, 1);
+        return false;
+    }
+    request->held += size;
+    return true;
 }
 
 static enum MHD_Result take_body(struct server *server, struct request *request, const char *data,
@@ -207,7 +257,10 @@ static enum MHD_Result take_body(struct server *server, struct request *request,
     if (body->size + size > (size_t)server->config->http.body) {
         request->too_large = true;
     }
-    if (request->too_large) {
+    if (!request->too_large && !request->refused) {
+        body_hold(server, request, size);
+    }
+    if (request->too_large || request->refused) {
         request->dropped += size;
         return request->dropped <= BODY_DROPPED_MAX ? MHD_YES : MHD_NO;
     }
@@ -242,6 +295,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     struct request *request = *state;
     if (request) {
         *state = NULL;
+        atomic_fetch_sub(&server->body_bytes, request->held);
         workspace_release(&server->pool, request->exchange.workspace);
     }
 }

@@ -7,8 +7,8 @@ extern const struct route route_users;
 
 enum { FORGET_WAIT_MS = 1000 };
 
-static const char LOG_WORDS[] = "rows of this person stay in the log's segments until they are "
-                                "rewritten; that is not built yet";
+static const char LOG_WORDS[] = "rows of this person are erased from the log's segments and from "
+                                "checkpoints by `complete_by`";
 
 static leat_status answer_user(struct exchange *exchange, leat_error *err) {
     struct slice user = exchange->tail;
@@ -48,6 +48,8 @@ static leat_status forget_user(struct exchange *exchange, leat_error *err) {
     json_cstring(&json, erased ? "erased" : "pending");
     json_key(&json, "log");
     json_cstring(&json, LOG_WORDS);
+    json_key(&json, "complete_by");
+    json_i64(&json, clock_now_ms(clock_wall()) + exchange->config->log.erase_within);
     json_object_close(&json);
     return LEAT_OK;
 }
