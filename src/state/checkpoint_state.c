@@ -51,8 +51,9 @@ static leat_status blocks_restore(struct checkpoint *checkpoint, uint32_t first,
     return checkpoint_read_end(checkpoint, err);
 }
 
-leat_status checkpoint_restore_state(struct checkpoint *checkpoint, const char *name, uint32_t first,
-                                     uint32_t end, struct state *state, leat_error *err) {
+leat_status checkpoint_restore_state(struct checkpoint *checkpoint, const char *name,
+                                     uint32_t first, uint32_t end, struct state *state,
+                                     leat_error *err) {
     uint32_t groups = checkpoint->manifest.identity.key_groups;
     if (groups != state_groups(state)) {
         return error_set(err, LEAT_CONFLICT, "checkpoint %s has %u key groups, the state has %u",
