@@ -2,9 +2,11 @@
 
 #include "base/error.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,6 +95,7 @@ int shards_run(const struct shards_work *work) {
         children[i] = fork();
         INVARIANT(children[i] >= 0, "no process %d", i);
         if (children[i] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
             shard_run(work, (uint64_t)i, (uint64_t)count, &words[i]);
             exit(0); /* leaks are looked for */
         }
