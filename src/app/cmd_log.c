@@ -1,5 +1,6 @@
 /* `leat log`: every record of a log as one line. */
 #include "app/command.h"
+#include "app/log_find.h"
 #include "app/log_walk.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -59,6 +60,10 @@ static void write_served(const struct batch *batch, int64_t row, struct bytes *o
 }
 
 static void write_record(const struct batch *batch, int64_t row, struct bytes *out) {
+    if (record_is_erased(batch, row)) {
+        bytes_printf(out, "{\"kind\":\"erased\"}");
+        return;
+    }
     switch (batch->schema->id) {
     case SCHEMA_EVENT: event_write_json(batch, row, out); break;
     case SCHEMA_SERVED: write_served(batch, row, out); break;
@@ -98,7 +103,8 @@ static leat_status print_frame(const struct frame *frame, const struct batch *ba
     bytes_clear(out);
     for (int64_t row = 0; row < batch->rows; row++) {
         uint64_t sequence = frame->first_sequence + (uint64_t)row;
-        if (sequence >= range->from && sequence < range->to) {
+        bool begun = range->from == LOG_WALK_BEGIN || sequence >= range->from;
+        if (begun && sequence < range->to) {
             write_row(frame, batch, row, range->json, out);
         }
     }
@@ -157,7 +163,7 @@ static leat_status read_place(const char *name, const char *text, uint64_t *out,
 
 static leat_status run(const struct command_files *files, const char *from, const char *to,
                        bool json, leat_error *err) {
-    struct log_range range = {.to = UINT64_MAX, .json = json};
+    struct log_range range = {.from = LOG_WALK_BEGIN, .to = UINT64_MAX, .json = json};
     TRY(read_place("from", from, &range.from, err));
     TRY(read_place("to", to, &range.to, err));
     struct config *config;
@@ -174,7 +180,61 @@ static leat_status run(const struct command_files *files, const char *from, cons
     return status;
 }
 
+/* --- leat log find --- */
+
+static leat_status run_find(const struct command_files *files, const char *text, const char *folder,
+                            bool *found, leat_error *err) {
+    struct config *config = NULL;
+    if (!folder) {
+        TRY(command_config(files, &config, NULL, err));
+        folder = config->root.data;
+    }
+    struct log_find result;
+    leat_status status = log_find(disk_real(), folder, slice_of(text), stdout, &result, err);
+    if (status == LEAT_OK) {
+        *found = result.places + result.columns > 0;
+        printf("%s: %" PRIu64 " places in %" PRIu64 " files (%" PRIu64 " bytes), %" PRIu64
+               " values of rows\n",
+               *found ? "found" : "not found", result.places, result.files, result.bytes,
+               result.columns);
+    }
+    config_destroy(config);
+    return status;
+}
+
+static int command_log_find(int argc, char **argv) {
+    struct command_files files = {NULL, NULL};
+    const struct option options[] = {COMMAND_FILE_OPTIONS(files)};
+    const struct usage usage = {
+        "leat log find TEXT [DIR]",
+        "Looks for a text in every byte of every file of a data folder (that of the configuration, "
+        "or\n"
+        "DIR), and in every column of the log's rows. Exit 0: found, 1: nowhere, 2: not looked "
+        "for.\n"
+        "A server may be running on it. Blocks that the file system has freed are not looked into.",
+        options, sizeof(options) / sizeof(options[0])};
+    int rest;
+    int exit_code;
+    if (!command_begin(&usage, argc, argv, 2, &rest, &exit_code)) {
+        return exit_code;
+    }
+    leat_error err = {.message = ""};
+    bool found = false;
+    leat_status status = rest == 0
+                             ? error_set(&err, LEAT_INVALID, "which text? leat log find TEXT [DIR]")
+                             : run_find(&files, argv[1], rest > 1 ? argv[2] : NULL, &found, &err);
+    if (status < 0) {
+        command_fail(argv[0], &err);
+        return COMMAND_MISUSED;
+    }
+    return found ? COMMAND_FINE : COMMAND_FAILED;
+}
+
 int command_log(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "find") == 0) {
+        argv[1] = "log find";
+        return command_log_find(argc - 1, argv + 1);
+    }
     struct command_files files = {NULL, NULL};
     const char *from = NULL;
     const char *to = NULL;
@@ -188,7 +248,8 @@ int command_log(int argc, char **argv) {
          &json},
     };
     const struct usage usage = {
-        "leat log [-c FILE] [--data DIR] [--from POS] [--to POS] [--json]",
+        "leat log [-c FILE] [--data DIR] [--from POS] [--to POS] [--json]\n"
+        "       leat log find TEXT [DIR]",
         "Prints every record of a log as one line. A server may be running on it: nothing is\n"
         "locked or changed, and the newest rows may not be acknowledged yet.",
         options, sizeof(options) / sizeof(options[0])};

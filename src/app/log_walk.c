@@ -62,6 +62,9 @@ leat_status log_walk_open(struct log_walk *walk, struct disk *disk, const char *
     *walk = (struct log_walk){.disk = disk, .folder = folder};
     bytes_init(&walk->commit);
     TRY(list_segments(walk, err));
+    if (from == LOG_WALK_BEGIN) {
+        from = walk->segments[0];
+    }
     if (walk->segments[0] > from) {
         return error_set(err, LEAT_INVALID,
                          "sequence %" PRIu64 " is before the log, which begins at %" PRIu64, from,

@@ -23,8 +23,10 @@ struct log_walk {
     uint64_t unfinished; /* bytes at the end of the log that are no whole commit (yet) */
 };
 
+#define LOG_WALK_BEGIN UINT64_MAX /* for `from`: where the log begins */
+
 /* Begins with the segment that holds `from`; LEAT_INVALID without a log, or when the log begins
- * later. log_walk_close after success and failure alike. */
+ * later (log.retain). log_walk_close after success and failure alike. */
 leat_status log_walk_open(struct log_walk *walk, struct disk *disk, const char *folder,
                           uint64_t from, leat_error *err);
 /* The next frame, borrowed until the next call. LEAT_END; LEAT_CORRUPT: damage with a segment after

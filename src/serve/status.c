@@ -8,6 +8,10 @@ static leat_status answer_metrics(struct exchange *exchange, leat_error *err) {
     (void)err;
     struct engine *engine = exchange->engine;
     struct metrics *metrics = exchange->metrics;
+    struct engine_erasures erasures;
+    engine_erasures(engine, &erasures);
+    metrics_set(metrics, METRIC_erasures_pending, (double)erasures.pending);
+    metrics_set(metrics, METRIC_position_begin, (double)log_begin(engine_log(engine)));
     metrics_set(metrics, METRIC_position_end, (double)engine_end(engine));
     metrics_set(metrics, METRIC_position_applied, (double)engine_applied(engine));
     metrics_set(metrics, METRIC_position_learnt, (double)engine_learnt(engine));
