@@ -9,7 +9,7 @@ setup:
 	@tools/setup
 
 release asan tsan fuzz: setup
-	@test -f build/$@/build.ninja || cmake --preset $@ >/dev/null
+	@test build/$@/build.ninja -nt CMakePresets.json || cmake --preset $@ >/dev/null
 	@cmake --build build/$@ -j $(JOBS) -- --quiet
 
 # Builds and passes every test; DATA=<folder of real data> adds the tests that need it.
