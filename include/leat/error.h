@@ -9,6 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What libleat.so shows; everything else stays inside. */
+#if defined(__GNUC__)
+#define LEAT_API __attribute__((visibility("default")))
+#else
+#define LEAT_API
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -32,7 +39,7 @@ typedef struct leat_error {
 } leat_error;
 
 /* The short title of a status ("invalid", "corrupt" ...); never NULL. Any thread. */
-const char *leat_status_title(leat_status status);
+LEAT_API const char *leat_status_title(leat_status status);
 
 #ifdef __cplusplus
 }

@@ -35,12 +35,6 @@
 
 #include <stddef.h>
 
-#if defined(__GNUC__)
-#define LEAT_API __attribute__((visibility("default")))
-#else
-#define LEAT_API
-#endif
-
 #ifdef __cplusplus
 extern "C" {
 #endif

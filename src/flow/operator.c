@@ -148,12 +148,10 @@ static leat_status fail(struct leat_operator *op, leat_status status, leat_error
  * what follows would not be what the input says. */
 static leat_status settle_call(struct leat_operator *op, leat_error *err) {
     operator_told(op);
-    bool lost = state_failed(op->keyed) || (op->shared && state_failed(op->shared));
     for (int i = 0; i < op->kind->output_count; i++) {
-        lost = lost || op->outputs[i].failed;
-    }
-    if (lost) {
-        return fail(op, LEAT_MEMORY, err);
+        if (op->outputs[i].failed) {
+            return fail(op, LEAT_MEMORY, err);
+        }
     }
     uint64_t refused = atomic_load_explicit(&op->budget.refused, memory_order_relaxed);
     return refused != 0 ? fail(op, LEAT_FULL, err) : LEAT_OK;

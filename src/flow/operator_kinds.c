@@ -104,22 +104,49 @@ static void emit_example(void *context, const struct example *example) {
     }
 }
 
+/* Event time as join is told it: before the first watermark nothing is late. */
+static int64_t event_time_of(const struct leat_operator *op) {
+    int64_t time_ms = op->watermark.combined_ms;
+    return time_ms > OPERATOR_TIME_END    ? OPERATOR_TIME_END
+           : time_ms < -OPERATOR_TIME_END ? -OPERATOR_TIME_END
+                                          : time_ms;
+}
+
+/* A lone join has nothing to look features up in: an impression waits for its served row. */
 static void push_join(struct leat_operator *op, int input, const struct batch *batch,
                       int64_t index) {
     (void)input;
-    if (operator_decode(op, batch, index)) {
-        const struct join_out out = {emit_example, op};
-        join_push(op->join, &op->row, NULL, &out);
+    const struct row *row = &op->row;
+    if (!operator_decode(op, batch, index) || !row->user.data) {
+        return;
     }
+    const struct join_out out = {emit_example, op};
+    const struct join_row joined = {
+        .kind = row->kind,
+        .action = row->action,
+        .surface = row->surface,
+        .time_ms = row->time_ms,
+        .watermark_ms = event_time_of(op),
+        .user = row->user,
+        .item = row->item,
+        .request = row->request,
+        .user_hash = row->user_hash,
+        .item_hash = row->item_hash,
+        .request_hash = row->request_hash,
+        .has_value = row->has_value,
+        .value = row->value,
+        .featured = row->kind == ROW_SERVED,
+        .key_count = row->key_count,
+        .dense_count = row->dense_count,
+        .keys = row->keys,
+        .dense = row->dense,
+    };
+    join_push_batch(op->join, &joined, 1, NULL, &out);
 }
 
 static void fire_join(struct leat_operator *op, uint32_t first, uint32_t end) {
-    int64_t time_ms = op->watermark.combined_ms;
-    if (time_ms != WATERMARK_NONE) {
-        const struct join_out out = {emit_example, op};
-        join_now(op->join, first, end, time_ms < OPERATOR_TIME_END ? time_ms : OPERATOR_TIME_END, 0,
-                 &out);
-    }
+    const struct join_out out = {emit_example, op};
+    join_advance(op->join, first, end, event_time_of(op), 0, &out);
 }
 
 struct person_sum {
