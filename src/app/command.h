@@ -18,6 +18,7 @@ int command_serve(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_simulate(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_examples(int argc, char **argv);
 int command_log(int argc, char **argv);
 int command_state(int argc, char **argv);
 int command_reference(int argc, char **argv);

@@ -13,6 +13,7 @@ static const struct command COMMANDS[] = {
     {"replay", "Replay a data set and measure the pages.", command_replay},
     {"simulate", "Let a simulated audience use a server.", command_simulate},
     {"bench", "Measure speed.", command_bench},
+    {"examples", "Write the examples of a log to a file.", command_examples},
     {"log", "Print the records of a log.", command_log},
     {"state", "Prove what state a log gives: digests.", command_state},
     {"reference", "Print the reference of the configuration.", command_reference},
