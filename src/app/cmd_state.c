@@ -1,7 +1,9 @@
-/* `leat state digest`: what state a log gives, as digests that two machines can compare. */
-#include "app/command.h"
+/* `leat state`: its subcommands, and `digest`: what state a log gives, as digests that two machines
+ * can compare. */
+#include "app/state_folder.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "engine/engine.h"
 
 #include <inttypes.h>
@@ -95,7 +97,7 @@ static leat_status run(const struct command_files *files, const char *batch, boo
     return status;
 }
 
-int command_state(int argc, char **argv) {
+int state_digest_run(int argc, char **argv) {
     struct command_files files = {NULL, NULL};
     const char *batch = NULL;
     bool replay = false;
@@ -115,17 +117,64 @@ int command_state(int argc, char **argv) {
         options, sizeof(options) / sizeof(options[0])};
     int rest;
     int exit_code;
-    if (!command_begin(&usage, argc, argv, 1, &rest, &exit_code)) {
+    if (!command_begin(&usage, argc, argv, 0, &rest, &exit_code)) {
         return exit_code;
-    }
-    if (rest == 0) {
-        options_help(&usage, stdout);
-        return COMMAND_MISUSED;
-    }
-    if (strcmp(argv[1], "digest") != 0) {
-        fprintf(stderr, "leat state: '%s' is unknown; did you mean 'digest'?\n", argv[1]);
-        return COMMAND_MISUSED;
     }
     leat_error err = {.message = ""};
     return run(&files, batch, replay, json, &err) < 0 ? command_fail(argv[0], &err) : COMMAND_FINE;
+}
+
+/* --- subcommands --- */
+
+struct subcommand {
+    const char *name;
+    const char *full; /* for messages */
+    const char *words;
+    int (*run)(int argc, char **argv);
+};
+
+static const struct subcommand subcommands[] = {
+    {"digest", "state digest", "Prove what state a log gives.", state_digest_run},
+    {"list", "state list", "Print the checkpoints.", state_list_run},
+    {"check", "state check", "Read every checkpoint and say what is bad.", state_check_run},
+    {"dump", "state dump", "Print the records of an operator.", state_dump_run},
+    {"find", "state find", "Search a text in all bytes of all checkpoints.", state_find_run},
+    {"export", "state export", "Write a checkpoint as a savepoint.", state_export_run},
+};
+enum { SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]) };
+
+static void subcommands_help(void) {
+    printf("leat state COMMAND [OPTION]...\n\nLooks at the state of a data folder.\n\n"
+           "Commands:\n");
+    for (int i = 0; i < SUBCOMMANDS; i++) {
+        printf("  %-8s  %s\n", subcommands[i].name, subcommands[i].words);
+    }
+    printf("\nleat state COMMAND --help says more.\n");
+}
+
+static int subcommand_unknown(const char *name) {
+    const char *known[SUBCOMMANDS];
+    for (int i = 0; i < SUBCOMMANDS; i++) {
+        known[i] = subcommands[i].name;
+    }
+    const char *nearest = text_nearest(slice_of(name), known, SUBCOMMANDS);
+    fprintf(stderr, "leat state: '%s' is unknown%s%s%s\n", name,
+            nearest ? "; did you mean '" : "; leat state --help lists those there are",
+            nearest ? nearest : "", nearest ? "'?" : "");
+    return COMMAND_MISUSED;
+}
+
+int command_state(int argc, char **argv) {
+    bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    if (argc < 2 || help) {
+        subcommands_help();
+        return help ? COMMAND_FINE : COMMAND_MISUSED;
+    }
+    for (int i = 0; i < SUBCOMMANDS; i++) {
+        if (strcmp(argv[1], subcommands[i].name) == 0) {
+            argv[1] = (char *)subcommands[i].full;
+            return subcommands[i].run(argc - 1, argv + 1);
+        }
+    }
+    return subcommand_unknown(argv[1]);
 }
