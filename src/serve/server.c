@@ -19,7 +19,12 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
-enum { STOP_WAIT_MS = 10000, HOST_MAX = 96, BODY_DROPPED_MAX = 256 << 20 };
+enum {
+    STOP_WAIT_MS = 10000,
+    HOST_MAX = 96,
+    BODY_DROPPED_MAX = 256 << 20,
+    BODIES_QUEUES = 2, /* bodies under way at once hold at most so many times log.queue */
+};
 
 struct server {
     struct engine *engine;
@@ -235,15 +240,16 @@ static enum MHD_Result check_declared(struct server *server, struct request *req
 /* Counts bytes that are to be stored; false when all requests together would hold too many. One
  * request alone always may. */
 static bool body_hold(struct server *server, struct request *request, size_t size) {
-    uint64_t limit = (uint64_t)server->config->log.queue;
+    uint64_t limit = BODIES_QUEUES * (uint64_t)server->config->log.queue;
     uint64_t before = atomic_fetch_add(&server->body_bytes, size);
     if (before - request->held > 0 && before + size > limit) {
         atomic_fetch_sub(&server->body_bytes, size);
         request->refused = true;
-        error_retry(&request->refusal, LEAT_FULL,
-                    "%llu bytes of bodies are under way at once, at most %llu may be (log.queue); "
-                    "nothing was stored, post again",
-                    (unsigned long long)before, (unsigned long long)limit);
+        error_retry(
+            &request->refusal, LEAT_FULL,
+            "%llu bytes of bodies are under way at once, at most %llu may be (twice log.queue); "
+            "nothing was stored, post again",
+            (unsigned long long)before, (unsigned long long)limit);
         metrics_add(server->metrics, METRIC_posts_busy_total, 1);
         return false;
     }
