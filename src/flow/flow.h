@@ -36,8 +36,8 @@ struct flow_options {
     void (*emit)(void *context, const struct example *example);
     void *context;
     struct pool *pool; /* borrowed for the flow's life; NULL: the caller's thread alone */
-    uint64_t (*stopwatch)(
-        void); /* for measurements: ns, whose differences flow_times sums; or NULL */
+    int ranges;        /* of key groups, into which work is divided; 0: as suits the pool */
+    uint64_t (*stopwatch)(void); /* to measure: ns, whose differences flow_times sums; or NULL */
 };
 
 /* Where the time goes, phase by phase, as the stopwatch says. */
@@ -94,8 +94,5 @@ struct flow_moment {
 void flow_moment_read(const struct flow *flow, struct slice user, int surface, int64_t now_ms,
                       const struct slice *context, int context_count, struct arena *arena,
                       struct flow_moment *out);
-/* The moment just before a row of the log: a new session has no items yet. Flow's thread. */
-void flow_moment_before(const struct flow *flow, const struct row *row, struct arena *arena,
-                        struct flow_moment *out);
 
 #endif

@@ -502,14 +502,6 @@ static void test_moments(void **context) {
     flow_moment_read(s.flow, slice_of("u0"), 0, FIXTURE_START_MS, context_pairs, 1, &arena,
                      &moment);
     assert_int_equal(moment.feature.region, hash_slice(slice_of("north")));
-    struct made_row made;
-    made_action(&made, FIXTURE_CLICK, 0, 4, FIXTURE_START_MS + 10);
-    flow_moment_before(s.flow, &made.row, &arena, &moment);
-    assert_int_equal(moment.profile.session_count, 3);
-    made.row.time_ms += s.config->flow.session_gap + 10;
-    flow_moment_before(s.flow, &made.row, &arena, &moment);
-    assert_int_equal(moment.profile.session_count, 0);
-    assert_int_equal(moment.feature.pairs_count, 0);
     flow_moment_read(s.flow, (struct slice){NULL, 0}, 0, FIXTURE_START_MS, NULL, 0, &arena,
                      &moment);
     assert_int_equal(moment.profile.hash, 0);
