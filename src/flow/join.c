@@ -92,19 +92,22 @@ static bool same_request(const struct join_entry *entry, const struct join_row *
            slice_equal(join_entry_request(entry), row->request);
 }
 
-/* The showing of the row's request; one that is over only where there is no other. */
+/* The first showing of the row's request that is alive; one that is over where there is none. */
 static struct join_entry *find_request(const struct turn *turn) {
+    struct join_entry *alive = NULL;
     struct join_entry *over = NULL;
     struct join_entry *entry = join_place_first(&turn->place);
     for (; entry; entry = join_place_next(&turn->place, entry)) {
-        if (entry->type == JOIN_SHOWING && same_request(entry, turn->row)) {
-            if (is_alive(turn, entry)) {
-                return entry;
-            }
+        if (entry->type != JOIN_SHOWING || !same_request(entry, turn->row)) {
+            continue;
+        }
+        if (!is_alive(turn, entry)) {
             over = entry;
+        } else if (!alive || entry->begun_ms < alive->begun_ms) {
+            alive = entry;
         }
     }
-    return over;
+    return alive ? alive : over;
 }
 
 static bool is_newer(const struct join_entry *a, const struct join_entry *b) {
@@ -298,7 +301,11 @@ static bool push_showing(struct turn *turn) {
     if (!turn->judged && (is_ahead(turn) || (showing && !is_alive(turn, showing)))) {
         return wait_for(turn);
     }
-    if (!showing || !is_alive(turn, showing)) {
+    if (showing && !is_alive(turn, showing)) {
+        join_showing_cut(&turn->voice, showing); /* its last word comes before those of the next */
+        showing = NULL;
+    }
+    if (!showing) {
         showing = showing_make(turn, row->time_ms);
     } else if (row->kind == ROW_SERVED && showing->flags & JOIN_LOOKED_UP && !turn->late) {
         showing = showing_serve(turn, showing);
@@ -541,9 +548,12 @@ bool join_wants_features(struct join *join, const struct row *row) {
 
 /* --- time --- */
 
-static bool waits_before(const struct join_entry *a, const struct join_entry *b) {
-    if (a->begun_ms != b->begun_ms) {
-        return a->begun_ms < b->begun_ms;
+static bool waits_before(const struct join_terms *terms, const struct join_entry *a,
+                         const struct join_entry *b) {
+    int64_t left_ms = join_waiting_due(terms, a);
+    int64_t right_ms = join_waiting_due(terms, b);
+    if (left_ms != right_ms) {
+        return left_ms < right_ms;
     }
     if (a->type != b->type) {
         return a->type < b->type;
@@ -558,8 +568,8 @@ static struct join_entry *waiting_first(const struct turn *turn) {
     struct join_entry *entry = join_place_first(&turn->place);
     for (; entry; entry = join_place_next(&turn->place, entry)) {
         bool ready =
-            entry->type != JOIN_SHOWING && entry->begun_ms + terms->wait_ms <= turn->voice.due_ms;
-        first = ready && (!first || waits_before(entry, first)) ? entry : first;
+            entry->type != JOIN_SHOWING && join_waiting_due(terms, entry) <= turn->voice.due_ms;
+        first = ready && (!first || waits_before(terms, entry, first)) ? entry : first;
     }
     return first;
 }

@@ -207,7 +207,7 @@ static int64_t slide_due(const struct join_terms *terms, const struct join_entry
 int64_t join_entry_due(const struct join_terms *terms, const struct join_entry *entry,
                        int64_t after_ms) {
     if (entry->type != JOIN_SHOWING) {
-        return entry->begun_ms + terms->wait_ms;
+        return join_waiting_due(terms, entry);
     }
     int64_t due_ms = join_showing_end(terms, entry);
     if (entry->shown_ms != 0 && (terms->tasks & ~(uint32_t)entry->settled) != 0) {

@@ -34,6 +34,13 @@ static inline int64_t join_showing_end(const struct join_terms *terms,
                                        const struct join_entry *showing) {
     return (showing->shown_ms != 0 ? showing->shown_ms : showing->begun_ms) + terms->life_ms;
 }
+/* Watermark at which a waiting row is decided. One that begins a showing of its request does so at
+ * its own time, before actions whose clocks are behind it are decided. */
+static inline int64_t join_waiting_due(const struct join_terms *terms,
+                                       const struct join_entry *entry) {
+    bool begins = entry->type != JOIN_WAITS_ACTION && entry->request_size > 0;
+    return entry->begun_ms + (begins ? 0 : terms->wait_ms);
+}
 /* The next watermark after `after_ms` (or a past one that was missed) at which something is to be
  * done with an entry. */
 int64_t join_entry_due(const struct join_terms *terms, const struct join_entry *entry,
