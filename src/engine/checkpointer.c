@@ -118,10 +118,8 @@ leat_status checkpointer_freeze(struct engine *engine, leat_error *err) {
 static leat_status states_write(struct engine *engine, struct checkpoint_writer *writer,
                                 leat_error *err) {
     for (int i = 0; i < FLOW_STATES; i++) {
-        TRY(checkpoint_part(writer, flow_state_name(i), err));
-        for (uint32_t group = 0; group < engine->job.identity.key_groups; group++) {
-            TRY(state_snapshot_write(engine->job.states[i], group, checkpoint_write, writer, err));
-        }
+        TRY(checkpoint_state(writer, flow_state_name(i), engine->job.states[i],
+                             engine->job.identity.key_groups, err));
     }
     return LEAT_OK;
 }
@@ -144,33 +142,54 @@ static void notes_write(struct engine *engine, struct checkpoint_writer *writer)
     checkpoint_note(writer, "shape", shape);
 }
 
+static leat_status parts_write(struct engine *engine, struct checkpoint_writer *writer,
+                               leat_error *err) {
+    TRY(states_write(engine, writer, err));
+    TRY(checkpoint_part(writer, "model", err));
+    TRY(model_snapshot_write(engine->job.model, checkpoint_write, writer, err));
+    TRY(emitted_write(engine, writer, err));
+    notes_write(engine, writer);
+    return LEAT_OK;
+}
+
+static leat_status chain_need(struct engine *engine, leat_error *err) {
+    return engine->chain ? LEAT_OK : checkpoint_chain_create(&engine->chain, err);
+}
+
+static leat_status folder_clean(struct engine *engine, leat_error *err) {
+    const struct checkpoint_job *job = &engine->job;
+    const char *folder = engine->checkpoint_folder;
+    if (job->whole) {
+        return checkpoint_drop_before(engine->disk, folder, job->identity.sequence, err);
+    }
+    return checkpoint_clean(engine->disk, folder, (int)engine->config->checkpoint.keep, err);
+}
+
+/* A failure leaves the chain as it was: the next checkpoint holds what changed since the one before
+ * this. */
 static leat_status job_write(struct engine *engine, leat_error *err) {
+    const struct checkpoint_job *job = &engine->job;
     struct checkpoint_writer *writer;
-    if (!engine->job.model) {
+    if (!job->model) {
         return error_retry(err, LEAT_MEMORY,
                            "no memory to freeze the model for a checkpoint; the one before it "
                            "stays, and the next is tried again");
     }
-    TRY(checkpoint_begin(engine->disk, engine->checkpoint_folder, &engine->job.identity, NULL,
-                         &writer, err));
-    leat_status status = states_write(engine, writer, err);
-    if (status >= 0) {
-        status = checkpoint_part(writer, "model", err);
-    }
-    if (status >= 0) {
-        status = model_snapshot_write(engine->job.model, checkpoint_write, writer, err);
-    }
-    if (status >= 0) {
-        status = emitted_write(engine, writer, err);
-    }
+    TRY(chain_need(engine, err));
+    struct checkpoint_options options = {.chain = engine->chain,
+                                         .whole = job->whole,
+                                         .write_rate =
+                                             (uint64_t)engine->config->checkpoint.write_rate,
+                                         .hurry = &engine->checkpoint_hurry};
+    TRY(checkpoint_begin(engine->disk, engine->checkpoint_folder, &job->identity, &options, &writer,
+                         err));
+    leat_status status = parts_write(engine, writer, err);
     if (status < 0) {
         checkpoint_abandon(writer);
         return status;
     }
-    notes_write(engine, writer);
     TRY(checkpoint_commit(writer, err));
-    int keep = engine->job.whole ? 1 : (int)engine->config->checkpoint.keep;
-    return checkpoint_clean(engine->disk, engine->checkpoint_folder, keep, err);
+    return folder_clean(engine, err);
 }
 
 leat_status checkpointer_write(struct engine *engine, leat_error *err) {
@@ -266,12 +285,15 @@ leat_status checkpointer_whole(struct engine *engine, uint64_t *sequence, leat_e
 /* --- restoring --- */
 
 leat_status checkpointer_states(struct flow *flow, struct checkpoint *checkpoint, leat_error *err) {
+    uint32_t groups = checkpoint_about(checkpoint)->key_groups;
     for (int i = 0; i < FLOW_STATES; i++) {
-        TRY(checkpoint_read_part(checkpoint, flow_state_name(i), err));
-        for (uint32_t group = 0; group < checkpoint_about(checkpoint)->key_groups; group++) {
-            TRY(state_restore(flow_state(flow, i), group, checkpoint_read, checkpoint, err));
+        const char *name = flow_state_name(i);
+        leat_status status =
+            checkpoint_restore_state(checkpoint, name, 0, groups, flow_state(flow, i), err);
+        if (status != LEAT_OK) {
+            return status < 0 ? status
+                              : error_set(err, LEAT_CORRUPT, "the checkpoint has no %s", name);
         }
-        TRY(checkpoint_read_end(checkpoint, err));
     }
     TRY(flow_restored(flow, err));
     flow_set_now(flow, checkpoint_about(checkpoint)->now_ms);
@@ -288,6 +310,9 @@ static leat_status all_restore(struct engine *engine, struct checkpoint *checkpo
     TRY(model_restore(engine->model, checkpoint_read, checkpoint, err));
     TRY(checkpoint_read_end(checkpoint, err));
     trainer_set_learnt(engine->trainer, checkpoint_about(checkpoint)->sequence);
+    if (chain_need(engine, NULL) == LEAT_OK) { /* without it the next checkpoint is whole */
+        checkpoint_chain_adopt(engine->chain, checkpoint, NULL);
+    }
     return LEAT_OK;
 }
 
@@ -311,7 +336,7 @@ leat_status checkpointer_fits(const struct config *config, const struct checkpoi
 }
 
 static leat_status restore_from(struct engine *engine, struct checkpoint *checkpoint,
-                                uint64_t *sequence, leat_error *err) {
+                                leat_error *err) {
     const struct checkpoint_identity *identity = checkpoint_about(checkpoint);
     TRY(checkpointer_fits(engine->config, checkpoint, log_id(engine->log), err));
     if (identity->sequence > log_end(engine->log)) {
@@ -319,22 +344,49 @@ static leat_status restore_from(struct engine *engine, struct checkpoint *checkp
                          "checkpoint %" PRIu64 " lies beyond the end of the log, %" PRIu64,
                          identity->sequence, log_end(engine->log));
     }
-    *sequence = identity->sequence;
     TRY(all_restore(engine, checkpoint, err));
     const char *note = checkpoint_get_note(checkpoint, EMITTED_NOTE);
     snprintf(engine->emitted_note, sizeof(engine->emitted_note), "%s", note ? note : "");
     return LEAT_OK;
 }
 
-leat_status checkpointer_restore(struct engine *engine, uint64_t *sequence, leat_error *err) {
+/* Tries the newest before a sequence, which becomes its own; LEAT_NOT_FOUND: there is none. */
+static leat_status restore_before(struct engine *engine, uint64_t *sequence, leat_error *err) {
     struct checkpoint *checkpoint;
-    *sequence = 0;
-    leat_status status =
-        checkpoint_newest(engine->disk, engine->checkpoint_folder, &checkpoint, NULL, err);
+    leat_status status = checkpoint_newest_before(engine->disk, engine->checkpoint_folder,
+                                                  *sequence, &checkpoint, NULL, err);
     if (status != LEAT_OK) {
         return status;
     }
-    status = restore_from(engine, checkpoint, sequence, err);
+    *sequence = checkpoint_about(checkpoint)->sequence;
+    status = restore_from(engine, checkpoint, err);
     checkpoint_close(checkpoint);
+    return status;
+}
+
+/* Where the bytes of the newest turn out to be damaged, the one before it is tried: the log from
+ * there on gives the same, and may not reach back to its start any more. What is told is what was
+ * wrong with the newest. */
+leat_status checkpointer_restore(struct engine *engine, uint64_t *sequence, leat_error *err) {
+    leat_error words = {.message = ""};
+    uint64_t before = UINT64_MAX;
+    *sequence = 0;
+    leat_status first = restore_before(engine, &before, &words);
+    leat_status status = first;
+    while (status == LEAT_CORRUPT) {
+        leat_error own = {.message = ""};
+        parts_close(engine);
+        TRY(parts_open(engine, err));
+        status = restore_before(engine, &before, &own);
+    }
+    if (status == LEAT_OK) {
+        *sequence = before;
+    } else if (first < 0) {
+        *err = words;
+        return first;
+    }
+    if (first < 0) {
+        fprintf(stderr, "leat: a checkpoint was passed over: %s\n", words.message);
+    }
     return status;
 }

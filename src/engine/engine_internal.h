@@ -72,6 +72,8 @@ struct engine {
     uint64_t checkpoint_wholes; /* how many self-contained ones ended well */
     leat_error checkpoint_error;
     struct checkpoint_job job;
+    struct checkpoint_chain *chain; /* of the thread that writes checkpoints, made when needed */
+    _Atomic bool checkpoint_hurry;  /* stopping: the write rate is no bound */
     uint64_t checkpoint_sequence; /* of the newest one written */
     uint64_t checkpoint_ns;       /* monotonic time of the newest one begun */
     _Atomic bool failed;

@@ -212,6 +212,7 @@ leat_status engine_open(const struct engine_options *options, struct engine **ou
 static void threads_stop(struct engine *engine) {
     mutex_lock(&engine->mutex);
     engine->stopping = true;
+    atomic_store_explicit(&engine->checkpoint_hurry, true, memory_order_relaxed);
     condition_broadcast(&engine->work);
     condition_broadcast(&engine->moved);
     mutex_unlock(&engine->mutex);
@@ -239,6 +240,7 @@ void engine_abandon(struct engine *engine) {
         log_close(engine->log);
     }
     builder_destroy(engine->served_builder);
+    checkpoint_chain_destroy(engine->chain);
     file_close(engine->lock);
     condition_deinit(&engine->work);
     condition_deinit(&engine->moved);
@@ -267,6 +269,7 @@ static leat_status engine_settle(struct engine *engine, leat_error *err) {
 }
 
 leat_status engine_close(struct engine *engine, leat_error *err) {
+    atomic_store_explicit(&engine->checkpoint_hurry, true, memory_order_relaxed);
     leat_status status = engine_settle(engine, err);
     engine_abandon(engine);
     return status;
