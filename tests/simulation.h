@@ -25,7 +25,7 @@ enum {
     SIM_ROWS_MAX = 4096,
     SIM_COMMITS_MAX = 2048,
     SIM_PAGES_MAX = 512,
-    SIM_EXAMPLES_MAX = 1 << 15,
+    SIM_EXAMPLES_MAX = 1 << 17,
     SIM_LABELS_MAX = 4096,
 };
 
@@ -77,6 +77,8 @@ struct sim_label {
     uint64_t user, request, item;
     uint32_t mask, labels;
 };
+
+#define SIM_AMBIGUOUS (1u << 31) /* in `mask`: what it ends with is not modelled */
 
 struct sim_labels {
     int count;

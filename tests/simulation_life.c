@@ -23,14 +23,15 @@ static void config_write(struct sim *sim, struct bytes *out) {
     static const char *const clocks[] = {"wall", "wall", "wall", "event"};
     bytes_printf(out, "data: d\nclock: %s\nkey_groups: %d\n", word(sim, clocks, 4),
                  (int)PICK(sim, 1, 2, 8, 32));
+    /* Without lateness no clock is ahead: the model of labels knows no rows that wait. */
+    int lateness_ms = (int)PICK(sim, 0, 0, 500, 5000);
     bytes_printf(out, "log: {segment: 65536, heartbeat: 1h, oldest: %ds, skew: %ds}\n",
-                 (int)PICK(sim, 5, 60, 86400), (int)PICK(sim, 0, 5, 60));
+                 (int)PICK(sim, 5, 60, 86400), lateness_ms ? (int)PICK(sim, 0, 5, 60) : 0);
     bytes_printf(out, "checkpoint: {keep: %d}\n", (int)PICK(sim, 1, 2, 3));
     bytes_printf(out,
                  "flow: {dedup: %ds, negatives: 2, negative_ring: 16, lateness: %dms, "
                  "keep_negatives: %d}\n",
-                 (int)PICK(sim, 2, 20, 86400), (int)PICK(sim, 0, 0, 500, 5000),
-                 (int)PICK(sim, 1, 1, 3));
+                 (int)PICK(sim, 2, 20, 86400), lateness_ms, (int)PICK(sim, 1, 1, 3));
     bytes_printf(out, "runner: {threads: %d}\nmodel: {dimension: 4, memory: 4MiB}\nactions:\n",
                  (int)PICK(sim, 1, 1, 2, 4));
     bytes_printf(out, "  click: {window: %dms, weight: 1}\n", (int)PICK(sim, 500, 5000, 60000));
@@ -43,8 +44,8 @@ static void config_write(struct sim *sim, struct bytes *out) {
     bytes_printf(out,
                  "  for_you: {show: 5, candidates: 50, labels: %s, slide: %dms, channels: "
                  "{similar: 20, trending: 20, fresh: 20, explore: 20}}\n",
-                 word(sim, labels, 3), (int)PICK(sim, 500, 5000));
-    bytes_printf(out, "  shop: {show: 3, examples: served, labels: %s, author_cap: 2}\n",
+                 word(sim, labels, 3), (int)PICK(sim, 5000, 30000));
+    bytes_printf(out, "  shop: {show: 3, examples: served, labels: %s, slide: 7s, author_cap: 2}\n",
                  word(sim, labels, 3));
     bytes_printf(out, "  logs: {examples: clicks}\n");
 }

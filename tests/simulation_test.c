@@ -133,6 +133,9 @@ static void born(struct sim *sim) {
     }
     sim_open(sim, false, (int)rng_below(&sim->rng, 4));
     sim_restart_check(sim);
+    if (sim->log_now_ms == 0) {
+        sim_beat(sim, 1); /* with a clock of events, time would begin at 0 */
+    }
 }
 
 static void life(struct sim *sim) {
