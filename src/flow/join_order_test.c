@@ -4,7 +4,7 @@
 #include "flow/flow_fixture.h"
 #include "flow/join.h"
 
-enum { USERS = 2, ITEMS = 2, REQUESTS = 3, EVENTS = 36, ORDERS = 12, SETS = 24 };
+enum { USERS = 2, ITEMS = 2, REQUESTS = 3, EVENTS = 36, ORDERS = 12, SETS = 50 };
 enum { WINDOWED = 3, SKEW_MS = 5000, REPEAT_MS = 60000, SERVED_MARK = 1000, ARRIVALS = 2 * EVENTS };
 enum { KEYS = USERS * ITEMS * (REQUESTS + 1), SHOWINGS = KEYS * EVENTS };
 static const int64_t windows_ms[WINDOWED] = {60000, 300000, 60000};
@@ -66,16 +66,16 @@ static int arrival_compare(const void *left, const void *right) {
                                   : (a->chance > b->chance) - (a->chance < b->chance);
 }
 
-/* Each event comes once or twice, less than the lateness after its time, or a little before it; in
+/* Each event comes once or twice, less than the lateness after its time, or before it; in
  * frames whose rows share their append time. */
 static int arrive(struct rng *rng, const struct event *events, int64_t lateness_ms,
-                  struct arrival *out) {
+                  int64_t ahead_ms, struct arrival *out) {
     int64_t frame_ms = rng_chance(rng, 50) ? 1 : 5000;
     int count = 0;
     for (int i = 0; i < EVENTS; i++) {
         int copies = rng_chance(rng, 20) ? 2 : 1;
         for (int c = 0; c < copies; c++) {
-            int64_t earliest_ms = events[i].time_ms - (rng_chance(rng, 10) ? SKEW_MS : 0);
+            int64_t earliest_ms = events[i].time_ms - (rng_chance(rng, 10) ? ahead_ms : 0);
             int64_t latest_ms = events[i].time_ms + lateness_ms - 1;
             int64_t span_ms = rng_chance(rng, 30) ? lateness_ms / 20 : latest_ms - earliest_ms;
             int64_t now_ms = earliest_ms + (int64_t)rng_below(rng, (uint64_t)span_ms + 1);
@@ -146,9 +146,10 @@ static void push_all(struct run *run, struct rng *rng, const struct event *event
     assert_int_equal(state_count(join_state(run->join)), 0);
 }
 
-static void one_order(struct run *run, struct rng *rng, const struct event *events) {
+static void one_order(struct run *run, struct rng *rng, const struct event *events,
+                      int64_t ahead_ms) {
     struct arrival arrivals[ARRIVALS];
-    int count = arrive(rng, events, run->config->flow.lateness, arrivals);
+    int count = arrive(rng, events, run->config->flow.lateness, ahead_ms, arrivals);
     memset(&run->labels, -1, sizeof(run->labels));
     assert_int_equal(join_open(run->config, NULL, NULL, &run->join, NULL), LEAT_OK);
     push_all(run, rng, events, arrivals, count);
@@ -323,7 +324,7 @@ static void one_set(struct run *run, uint64_t seed, int64_t span_ms, bool modell
     served_first(events, modelled, run->served);
     model_labels(events, &model);
     for (int order = 0; order < ORDERS; order++) {
-        one_order(run, &rng, events);
+        one_order(run, &rng, events, modelled ? SKEW_MS : 100 * SKEW_MS);
         if (order == 0) {
             first = run->labels;
         }
@@ -346,6 +347,8 @@ static void test_orders(void **context) {
                 one_set(&run, (uint64_t)set, 280000, true, policy == 0);
                 one_set(&run, (uint64_t)set, 2400000, false, policy == 0);
             }
+            one_set(&run, 1521, 2400000, false, policy == 0); /* two showings of a request */
+            one_set(&run, 1553, 2400000, false, policy == 0);
             config_destroy(run.config);
         }
     }
