@@ -2,6 +2,7 @@
 #ifndef ENGINE_ENGINE_INTERNAL_H
 #define ENGINE_ENGINE_INTERNAL_H
 
+#include "base/pool.h"
 #include "base/thread.h"
 #include "column/builder.h"
 #include "engine/emitted.h"
@@ -44,6 +45,7 @@ struct engine {
 
     struct log *log;
     struct log_reader *reader;
+    struct pool *pool; /* runner.threads of them, the runner included */
     struct flow *flow;
     struct model *model;
     struct trainer *trainer;

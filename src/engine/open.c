@@ -23,10 +23,12 @@ static void on_example(void *context, const struct example *example) {
 /* --- parts --- */
 
 leat_status parts_open(struct engine *engine, leat_error *err) {
+    TRY(pool_create((int)engine->config->runner.threads, &engine->pool, err));
     struct flow_options flow = {.config = engine->config,
                                 .metrics = engine->metrics,
                                 .emit = on_example,
-                                .context = engine};
+                                .context = engine,
+                                .pool = engine->pool};
     TRY(flow_open(&flow, &engine->flow, err));
     const struct features *features = flow_features(engine->flow);
     int dense = features_dense_count(features);
@@ -51,6 +53,8 @@ void parts_close(struct engine *engine) {
         model_close(engine->model);
     }
     flow_close(engine->flow);
+    pool_destroy(engine->pool);
+    engine->pool = NULL;
     engine->trainer = NULL;
     engine->model = NULL;
     engine->flow = NULL;
