@@ -309,7 +309,11 @@ leat_status state_set_due(struct state *state, const struct state_key *key, int6
         return LEAT_OK;
     }
     state_snapshot_thaw(state, group);
-    return slot_set_due(state, slot, due_ms);
+    leat_status status = slot_set_due(state, slot, due_ms);
+    if (status < 0 && state->account.budget) {
+        atomic_fetch_add_explicit(&state->account.budget->refused, 1, memory_order_relaxed);
+    }
+    return status;
 }
 
 /* Keeps the first entry that names a record with a due time, at that time. */

@@ -31,7 +31,8 @@ enum { STATE_RECORD_MAX = 64 << 10, STATE_ID_MAX = 255 };
 struct state_budget {
     int64_t bytes_max;
     _Atomic int64_t bytes_used;
-    _Atomic uint64_t refused;    /* records refused beyond the budget or for want of memory */
+    _Atomic uint64_t refused;    /* records, or due times of some, refused beyond the budget or for
+                                    want of memory */
     _Atomic uint64_t collisions; /* records refused because their hash belongs to another id */
 };
 
