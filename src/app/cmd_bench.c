@@ -13,7 +13,7 @@ struct bench {
 static const struct bench benches[] = {
     {"ingest", "Events acknowledged on disk a second, parsed and appended in this process.",
      bench_ingest},
-    {"ingest", "The same over HTTP on loopback.", bench_ingest_http},
+    {"ingest-http", "The same over HTTP on loopback.", bench_ingest_http},
     {"feed", "Latency of pages over HTTP at a fixed rate, while events arrive.", bench_feed},
     {"pipeline", "Clicks through all of flow a second, with every feature, and no learning.",
      bench_pipeline},
@@ -22,9 +22,9 @@ enum { BENCH_COUNT = sizeof(benches) / sizeof(benches[0]) };
 
 static int list_benches(void) {
     for (int i = 0; i < BENCH_COUNT; i++) {
-        printf("%-8s %s\n", benches[i].name, benches[i].words);
+        printf("%-12s %s\n", benches[i].name, benches[i].words);
     }
-    printf("%-8s %s\n", "all", "All of these.");
+    printf("%-12s %s\n", "all", "All of these.");
     return COMMAND_FINE;
 }
 
