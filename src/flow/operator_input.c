@@ -23,10 +23,10 @@ static leat_status read_copy(struct operator_input *input, const struct ArrowArr
     builder_clear(input->copy);
     leat_status status = arrow_copy(input->schema, &input->binding, array, input->copy, err);
     if (status >= 0) {
-        return builder_finish(input->copy, out, err);
+        status = builder_finish(input->copy, out, err);
     }
-    builder_row_undo(input->copy);
-    return status;
+    /* LEAT_FULL is an operator's that has failed; this batch is only too large. */
+    return status == LEAT_FULL ? error_in(err, LEAT_INVALID, "%s", input->schema->name) : status;
 }
 
 /* What fits is pointed into. What does not may still be taken by a copy, and where that is not so
