@@ -209,14 +209,24 @@ void model_gather(struct model *model, const struct example *example) {
     set_inputs(&model->shape, pass, example->dense, example->dense_count);
 }
 
+/* Of a fake negative or its positive; see model.h. The prediction has no gradient here. */
+static float fake_weight(float logit, bool positive) {
+    float p = kernel_sigmoid(logit);
+    return positive ? 1.0f + p : (1.0f - p) * (1.0f + p);
+}
+
 /* Of the logits: weight (p - y) for the tasks of the mask, 0 for the others. */
 static void logit_gradients(const struct model *model, const struct example *example, float *out) {
     float weight = clean(example->weight);
     float log_odds = clean(example->log_odds);
+    bool fake = example->flags & EXAMPLE_FAKE;
     for (int t = 0; t < model->shape.tasks; t++) {
-        float p = kernel_sigmoid(model->pass.logits[t] + log_odds);
-        float y = example->labels >> t & 1u ? 1.0f : 0.0f;
-        out[t] = example->mask >> t & 1u ? weight * (p - y) : 0.0f;
+        float logit = model->pass.logits[t];
+        float p = kernel_sigmoid(logit + log_odds);
+        bool positive = example->labels >> t & 1u;
+        float y = positive ? 1.0f : 0.0f;
+        float importance = fake ? fake_weight(logit, positive) : 1.0f;
+        out[t] = example->mask >> t & 1u ? weight * importance * (p - y) : 0.0f;
     }
 }
 

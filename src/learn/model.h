@@ -37,7 +37,13 @@ void model_close(struct model *model);
  * sum over the tasks of the mask of weight x log loss of sigmoid(logit + log_odds). Weights are
  * visible to scorers at once. Never fails: ids beyond the budget have no row and count as 0; a key
  * that is there twice counts twice; keys beyond EXAMPLE_KEYS_MAX, inputs that are not finite, and
- * examples with an empty mask or a weight that is not above 0 count as absent. */
+ * examples with an empty mask or a weight that is not above 0 count as absent.
+ *
+ * An EXAMPLE_FAKE (a negative given to every showing at once, or the positive that follows it) is
+ * weighted by importance with the model's own prediction p = sigmoid(logit), held constant: a
+ * positive by 1 + p, a negative by (1 - p)(1 + p) (FNW: Ktena et al., RecSys 2019). Where positives
+ * come at rate q, that rests at p = q. With a log-odds correction p is without it and the loss
+ * with it: the rest is at p = q again. */
 void model_learn(struct model *model, const struct example *example);
 
 /* What scoring needs for one request; memory from the request's arena. Any thread; the scorer
