@@ -75,12 +75,13 @@ static leat_status read_stream(struct checkpoint *checkpoint,
 static leat_status check_part(struct check *check, struct checkpoint *checkpoint,
                               const struct checkpoint_part_about *part, leat_error *err) {
     leat_error failure = {.message = ""};
-    leat_status status = LEAT_OK;
+    leat_status status;
     bool holds = true;
+    uint64_t pages;
+    uint64_t bytes;
     check->parts++;
-    if (!part->pages) {
-        status = read_stream(checkpoint, part, &failure);
-    }
+    status = part->pages ? checkpoint_count_pages(checkpoint, part->name, &pages, &bytes, &failure)
+                         : read_stream(checkpoint, part, &failure);
     if (status == LEAT_OK) {
         status = state_part_is(checkpoint, part, &holds, &failure);
     }
