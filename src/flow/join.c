@@ -525,7 +525,8 @@ bool join_wants_features(struct join *join, const struct row *row) {
     if (!row->user.data || (row->kind != ROW_IMPRESSION && !is_whole(join, &lean))) {
         return false;
     }
-    if (row->kind == ROW_ACTION || (!row->request.data && join->terms.lateness_ms > 0)) {
+    /* With lateness a row that is still to be pushed may see, and so end, the showing of this one. */
+    if (row->kind == ROW_ACTION || join->terms.lateness_ms > 0) {
         return true;
     }
     bool late = join->terms.lateness_ms == 0 || lean.time_ms <= lean.watermark_ms;
