@@ -1,6 +1,5 @@
 #include "flow/dedup.h"
 
-#include "base/hash.h"
 #include "base/memory.h"
 
 struct dedup {
@@ -39,18 +38,17 @@ struct state *dedup_state(struct dedup *dedup) {
     return dedup->state;
 }
 
-bool dedup_push(struct dedup *dedup, const struct row *row) {
+static bool push_one(struct dedup *dedup, const struct dedup_row *row) {
     if (!row->id.data) {
         return true;
     }
-    struct state_key key = {hash_slice(row->id), row->id, DEDUP_ID, 0};
+    const struct state_key key = {row->hash, row->id, DEDUP_ID, 0};
     state_enter(dedup->state, key.hash);
     uint32_t size;
     bool first = state_get(dedup->state, &key, &size, NULL) == NULL;
     void *record;
-    /* An empty record is enough: that it is there says that the id was seen. Beyond the budget the
-     * event passes: counting it twice is the lesser harm, and state_put has been refused visibly.
-     * Without a due time the id would never be forgotten. */
+    /* An empty record is enough: that it is there says that the id was seen. Without a due time it
+     * would never be forgotten. */
     if (first && state_put(dedup->state, &key, 0, &record, NULL) >= 0 &&
         state_set_due(dedup->state, &key, row->now_ms + dedup->window_ms) < 0) {
         state_remove(dedup->state, &key);
@@ -59,7 +57,19 @@ bool dedup_push(struct dedup *dedup, const struct row *row) {
     return first;
 }
 
-void dedup_now(struct dedup *dedup, int64_t now_ms) {
+bool dedup_push(struct dedup *dedup, const struct row *row) {
+    return push_one(dedup, &(struct dedup_row){row->id, dedup_hash(row->id), row->now_ms});
+}
+
+void dedup_push_batch(struct dedup *dedup, const struct dedup_row *rows, int count, bool *passes) {
+    for (int i = 0; i < count; i++) {
+        passes[i] = push_one(dedup, &rows[i]);
+    }
+}
+
+void dedup_now_in(struct dedup *dedup, uint32_t first_group, uint32_t end_group, int64_t now_ms) {
+    (void)first_group;
+    (void)end_group;
     struct state_key key;
     char id[STATE_ID_MAX + 1];
     int64_t due_ms;
@@ -68,4 +78,8 @@ void dedup_now(struct dedup *dedup, int64_t now_ms) {
         state_remove(dedup->state, &key);
         state_leave(dedup->state, key.hash);
     }
+}
+
+void dedup_now(struct dedup *dedup, int64_t now_ms) {
+    dedup_now_in(dedup, 0, state_groups(dedup->state), now_ms);
 }

@@ -108,11 +108,48 @@ static void test_budget(void **context) {
     config_destroy(config);
 }
 
+/* Rows in batches, time moved in ranges of key groups: the same answers. */
+static void test_batches(void **context) {
+    (void)context;
+    struct config *config = fixture_config(short_window);
+    struct rng rng;
+    rng_init(&rng, 9);
+    struct dedup *batched, *single;
+    assert_int_equal(dedup_open(config, NULL, &batched, NULL), LEAT_OK);
+    assert_int_equal(dedup_open(config, NULL, &single, NULL), LEAT_OK);
+    int64_t now_ms = FIXTURE_START_MS;
+    for (int n = 0; n < HISTORIES; n++) {
+        struct dedup_row rows[2 * IDS];
+        char texts[2 * IDS][FIXTURE_TEXT];
+        bool passes[2 * IDS];
+        int count = rng_int(&rng, 0, 2 * IDS);
+        now_ms += rng_int(&rng, 0, 400);
+        for (uint32_t group = 0; group < 4; group++) {
+            dedup_now_in(batched, group, group + 1, now_ms);
+        }
+        dedup_now(single, now_ms);
+        for (int i = 0; i < count; i++) {
+            struct slice id = fixture_id(texts[i], 'e', rng_int(&rng, -1, 4 * IDS));
+            rows[i] = (struct dedup_row){id, dedup_hash(id), now_ms};
+        }
+        dedup_push_batch(batched, rows, count, passes);
+        for (int i = 0; i < count; i++) {
+            struct row row = {.id = rows[i].id, .now_ms = now_ms};
+            assert_int_equal(passes[i], dedup_push(single, &row));
+        }
+        assert_int_equal(state_count(dedup_state(batched)), state_count(dedup_state(single)));
+    }
+    dedup_close(batched);
+    dedup_close(single);
+    config_destroy(config);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_edge),
         cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
