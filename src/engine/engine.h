@@ -56,9 +56,9 @@ const char *engine_failure(const struct engine *engine);
 leat_status engine_append(struct engine *engine, const struct batch *events,
                           struct log_receipt *out, leat_error *err);
 
-/* Whether event rows may come: LEAT_FULL (retry) while flow lies log.behind rows behind, or log.queue
- * bytes wait for the disk, in words. `*retry_after_s`: when there is likely to be room, from 1 to
- * 60, set in any case. Ask before reading what is posted; engine_append does not. */
+/* Whether event rows may come: LEAT_FULL (retry), in words, while flow lies log.behind rows behind,
+ * or log.queue bytes wait for the disk. `*retry_after_s`: when there is likely to be room, from 1
+ * to 60, set in any case. Ask before reading what is posted; engine_append does not. */
 leat_status engine_admit(struct engine *engine, int64_t *retry_after_s, leat_error *err);
 
 /* Sequences: end of the durable log, applied by flow, learnt by the trainer. */

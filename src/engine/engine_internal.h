@@ -22,7 +22,8 @@ struct checkpoint_job {
     bool whole;        /* refers to no older file, and the older ones go afterwards */
 };
 
-/* How fast rows and bytes went through lately; below 0: not known. Guarded by the engine's mutex. */
+/* How fast rows and bytes went through lately; below 0: not known. Guarded by the engine's mutex.
+ */
 struct admission {
     uint64_t sampled_ns; /* monotonic; 0: never */
     uint64_t applied;
@@ -62,7 +63,7 @@ struct engine {
     struct mutex served_mutex; /* guards served_builder and what follows in the log */
     struct builder *served_builder;
 
-    struct mutex mutex;     /* guards what is below */
+    struct mutex mutex; /* guards what is below */
     struct admission admission;
     struct condition moved; /* applied moved, a checkpoint ended, or something failed */
     struct condition work;  /* for the checkpoint thread */
@@ -76,8 +77,8 @@ struct engine {
     struct checkpoint_job job;
     struct checkpoint_chain *chain; /* of the thread that writes checkpoints, made when needed */
     _Atomic bool checkpoint_hurry;  /* stopping: the write rate is no bound */
-    uint64_t checkpoint_sequence; /* of the newest one written */
-    uint64_t checkpoint_ns;       /* monotonic time of the newest one begun */
+    uint64_t checkpoint_sequence;   /* of the newest one written */
+    uint64_t checkpoint_ns;         /* monotonic time of the newest one begun */
     _Atomic bool failed;
     char failure[600];
 
