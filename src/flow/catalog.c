@@ -260,29 +260,38 @@ void catalog_push(struct catalog *catalog, const struct row *row) {
 
 /* --- reading --- */
 
+/* Of the id no more than there is: a view is read many times a row. */
+static void view_fill(const struct item_record *record, uint64_t hash, struct slice id,
+                      struct catalog_view *out) {
+    out->hash = hash;
+    memcpy(out->id, id.data, id.size);
+    out->id[id.size] = '\0';
+    out->id_size = (int)id.size;
+    out->described = record->described;
+    out->deleted = record->deleted;
+    out->first_ms = record->first_ms;
+    out->created_ms = record->created_ms;
+    out->expires_ms = record->expires_ms;
+    out->author = record->author;
+    out->category_count = record->category_count;
+    out->tag_count = record->tag_count;
+    memcpy(out->categories, record->values, sizeof(out->categories));
+    memcpy(out->tags, record->values + CATALOG_VALUES_MAX, sizeof(out->tags));
+}
+
 static bool item_view(struct catalog *catalog, const struct state_key *key,
                       struct catalog_view *out) {
-    memset(out, 0, sizeof(*out));
     state_enter(catalog->state, key->hash);
     struct slice id = {NULL, 0};
     uint32_t size;
     const struct item_record *record = state_get_id(catalog->state, key, &size, &id);
     if (record) {
-        out->hash = key->hash;
-        memcpy(out->id, id.data, id.size);
-        out->id_size = (int)id.size;
-        out->described = record->described;
-        out->deleted = record->deleted;
-        out->first_ms = record->first_ms;
-        out->created_ms = record->created_ms;
-        out->expires_ms = record->expires_ms;
-        out->author = record->author;
-        out->category_count = record->category_count;
-        out->tag_count = record->tag_count;
-        memcpy(out->categories, record->values, sizeof(out->categories));
-        memcpy(out->tags, record->values + CATALOG_VALUES_MAX, sizeof(out->tags));
+        view_fill(record, key->hash, id, out);
     }
     state_leave(catalog->state, key->hash);
+    if (!record) {
+        memset(out, 0, sizeof(*out));
+    }
     return record != NULL;
 }
 

@@ -46,7 +46,7 @@ struct catalog_change catalog_push_item(struct catalog *catalog, const struct ro
 void catalog_push_lists(struct catalog *catalog, const struct row *row,
                         struct catalog_change change);
 
-/* Any thread. False: unknown. */
+/* Any thread. False: unknown (`out` is all zero). */
 bool catalog_read(struct catalog *catalog, uint64_t item, struct catalog_view *out);
 bool catalog_find(struct catalog *catalog, struct slice item, struct catalog_view *out);
 /* The description's words for one item: author, categories, tags, text as posted. Appends JSON

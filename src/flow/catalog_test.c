@@ -100,8 +100,8 @@ static void check_item(struct catalog *catalog, const struct model *model, int n
     const struct model_item *want = &model->item[number];
     char text[FIXTURE_TEXT];
     struct slice id = fixture_id(text, 'i', number);
-    struct catalog_view view;
-    struct catalog_view same;
+    struct catalog_view view = {0};
+    struct catalog_view same = {0};
     assert_int_equal(catalog_find(catalog, id, &view), want->exists);
     assert_int_equal(catalog_read(catalog, hash_slice(id), &same), want->exists);
     assert_memory_equal(&view, &same, sizeof(view));

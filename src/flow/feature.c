@@ -320,16 +320,29 @@ static struct values value_of(uint64_t value) {
     return (struct values){value != 0, value, NULL};
 }
 
-static struct values request_values(const struct feature_moment *moment, struct source source) {
+/* As feature_context; the names of the moment's own context are hashed once for all slots. */
+static uint64_t context_value(const struct feature_moment *moment, const uint64_t *names,
+                              uint64_t name) {
+    if (moment->context_count > EVENT_LIST_MAX) {
+        return feature_context(moment->profile, moment->context, moment->context_count, name);
+    }
+    for (int i = 0; i < moment->context_count; i++) {
+        if (names[i] == name) {
+            return row_value_hash(moment->context[2 * i + 1]);
+        }
+    }
+    return feature_context(moment->profile, NULL, 0, name);
+}
+
+static struct values request_values(const struct feature_moment *moment, const uint64_t *names,
+                                    struct source source) {
     switch (source.kind) {
     case SOURCE_USER: return value_of(moment->profile->hash);
     case SOURCE_HOUR: return value_of(hour_of(moment->now_ms));
     case SOURCE_SURFACE: return value_of((uint64_t)moment->surface + 1);
     case SOURCE_LAST: return value_of(session_item(moment->profile, 0));
     case SOURCE_SECOND: return value_of(session_item(moment->profile, 1));
-    case SOURCE_CONTEXT:
-        return value_of(
-            feature_context(moment->profile, moment->context, moment->context_count, source.name));
+    case SOURCE_CONTEXT: return value_of(context_value(moment, names, source.name));
     default: return (struct values){0};
     }
 }
@@ -344,15 +357,20 @@ static struct values item_values(const struct catalog_view *item, struct source 
 }
 
 static void slots_build(struct feature_request *request) {
+    const struct feature_moment *moment = &request->moment;
+    uint64_t names[EVENT_LIST_MAX];
+    for (int i = 0; i < moment->context_count && i < EVENT_LIST_MAX; i++) {
+        names[i] = hash_slice(moment->context[2 * i]);
+    }
     for (int s = 0; s < request->features->slot_count; s++) {
         const struct slot *slot = &request->features->slots[s];
         struct request_slot *out = &request->slots[s];
         bool a_of_item = is_of_item(slot->a);
         bool b_of_item = slot->cross && is_of_item(slot->b);
-        out->a = a_of_item ? (struct values){0} : request_values(&request->moment, slot->a);
+        out->a = a_of_item ? (struct values){0} : request_values(moment, names, slot->a);
         out->b = (struct values){1, 0, NULL};
         if (slot->cross && !b_of_item) {
-            out->b = request_values(&request->moment, slot->b);
+            out->b = request_values(moment, names, slot->b);
         }
         bool nothing = (!a_of_item && out->a.count == 0) || (!b_of_item && out->b.count == 0);
         out->none = nothing;

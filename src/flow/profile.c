@@ -445,37 +445,50 @@ static void view_taste(const struct profile *profile, const struct taste_record 
     tastes_fade(out->authors, out->author_count, factor);
 }
 
+static void view_context(const struct context_record *context, struct profile_view *out) {
+    out->context_count = (int)context->count;
+    memcpy(out->context_names, context->names, sizeof(out->context_names));
+    memcpy(out->context_values, context->values, sizeof(out->context_values));
+}
+
+/* A person who is known; what is beyond the counts is left as it is. */
+static void view_fill(const struct profile *profile, struct state_key key,
+                      const struct core_record *core, int64_t now_ms, struct profile_view *out) {
+    uint32_t size;
+    out->hash = key.hash;
+    view_core(profile, core, out);
+    if (core->session_hash == 0 && now_ms - core->last_ms > profile->config->flow.session_gap) {
+        out->session_count = 0; /* a new session begins, as it would for an event at this time */
+    }
+    out->category_count = out->author_count = out->context_count = 0;
+    key.kind = PROFILE_TASTE_RECORD;
+    const struct taste_record *taste = state_get(profile->state, &key, &size, NULL);
+    if (taste) {
+        view_taste(profile, taste, now_ms, out);
+    }
+    key.kind = PROFILE_CONTEXT_RECORD;
+    const struct context_record *context = state_get(profile->state, &key, &size, NULL);
+    if (context) {
+        view_context(context, out);
+    }
+}
+
 bool profile_read(struct profile *profile, struct slice user, int64_t now_ms,
                   struct profile_view *out) {
-    memset(out, 0, sizeof(*out));
-    if (!user.data) {
-        return false;
+    const struct core_record *core = NULL;
+    if (user.data) {
+        struct state_key key = person_key(user, hash_slice(user), PROFILE_CORE_RECORD, 0);
+        uint32_t size;
+        state_enter(profile->state, key.hash);
+        core = state_get(profile->state, &key, &size, NULL);
+        if (core) {
+            view_fill(profile, key, core, now_ms, out);
+        }
+        state_leave(profile->state, key.hash);
     }
-    struct state_key key = person_key(user, hash_slice(user), PROFILE_CORE_RECORD, 0);
-    uint32_t size;
-    state_enter(profile->state, key.hash);
-    const struct core_record *core = state_get(profile->state, &key, &size, NULL);
-    if (core) {
-        out->hash = key.hash;
-        view_core(profile, core, out);
-        if (core->session_hash == 0 && now_ms - core->last_ms > profile->config->flow.session_gap) {
-            out->session_count =
-                0; /* a new session begins, as it would for an event at this time */
-        }
-        key.kind = PROFILE_TASTE_RECORD;
-        const struct taste_record *taste = state_get(profile->state, &key, &size, NULL);
-        if (taste) {
-            view_taste(profile, taste, now_ms, out);
-        }
-        key.kind = PROFILE_CONTEXT_RECORD;
-        const struct context_record *context = state_get(profile->state, &key, &size, NULL);
-        if (context) {
-            out->context_count = (int)context->count;
-            memcpy(out->context_names, context->names, sizeof(out->context_names));
-            memcpy(out->context_values, context->values, sizeof(out->context_values));
-        }
+    if (!core) {
+        memset(out, 0, sizeof(*out));
     }
-    state_leave(profile->state, key.hash);
     return core != NULL;
 }
 

@@ -36,6 +36,7 @@ struct profile_taste {
 
 struct profile_view {
     uint64_t hash; /* 0: nobody */
+    /* What is beyond the counts, and beyond the actions that there are, says nothing. */
     int session_count, recent_count, context_count, category_count, author_count;
     uint64_t session[PROFILE_SESSION];
     uint64_t recent_items[PROFILE_RECENT];

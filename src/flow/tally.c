@@ -275,6 +275,7 @@ static void view_fill(const struct tally *tally, const struct item_tally *item, 
         out->shown[s] = item->shown[s] * factor;
         out->value = item->value * factor; /* the last scale's factor stays */
     }
+    out->acted_here = 0;
     for (int i = 0; i < TALLY_CELLS; i++) {
         if (item->cells[i].place == place) {
             out->acted_here = decay_at(item->cells[i].acted, item->cells[i].time_ms, now_ms,
@@ -292,8 +293,6 @@ static void view_fill(const struct tally *tally, const struct item_tally *item, 
 
 bool tally_read(struct tally *tally, uint64_t item, int surface, uint64_t region, int64_t now_ms,
                 struct tally_view *out) {
-    memset(out, 0, sizeof(*out));
-    out->item = item;
     struct state_key key = {item, {NULL, 0}, TALLY_ITEM, 0};
     uint32_t size;
     state_enter(tally->state, item);
@@ -302,6 +301,10 @@ bool tally_read(struct tally *tally, uint64_t item, int surface, uint64_t region
         view_fill(tally, record, place_hash(surface, region), now_ms, out);
     }
     state_leave(tally->state, item);
+    if (!record) {
+        memset(out, 0, sizeof(*out));
+    }
+    out->item = item;
     return record != NULL;
 }
 

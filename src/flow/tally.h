@@ -26,7 +26,7 @@ struct tally_view {
     double shown[TALLY_SCALES];
     double value;      /* decayed by a day */
     double acted_here; /* shortest scale, in the asked surface and region */
-    uint32_t chances[CONFIG_ACTIONS_MAX], positives[CONFIG_ACTIONS_MAX];
+    uint32_t chances[CONFIG_ACTIONS_MAX], positives[CONFIG_ACTIONS_MAX]; /* of actions there are */
     uint64_t total_acted, total_shown;
     int64_t first_ms;
 };

@@ -111,7 +111,7 @@ static void naive_sums(const struct history *h, int item, int surface, uint64_t 
 
 static void check_item(const struct history *h, int item, int surface, uint64_t region,
                        int64_t now_ms) {
-    struct tally_view have;
+    struct tally_view have = {0};
     struct tally_view want = {.item = fixture_hash('i', item)};
     naive_counts(h, item, &want);
     naive_sums(h, item, surface, region, now_ms, &want);
