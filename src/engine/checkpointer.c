@@ -117,9 +117,12 @@ leat_status checkpointer_freeze(struct engine *engine, leat_error *err) {
 
 static leat_status states_write(struct engine *engine, struct checkpoint_writer *writer,
                                 leat_error *err) {
+    struct state_snapshot **states = engine->job.states;
     for (int i = 0; i < FLOW_STATES; i++) {
-        TRY(checkpoint_state(writer, flow_state_name(i), engine->job.states[i],
+        TRY(checkpoint_state(writer, flow_state_name(i), states[i],
                              engine->job.identity.key_groups, err));
+        state_snapshot_release(states[i]); /* what it kept aside is free for the next one's */
+        states[i] = NULL;
     }
     return LEAT_OK;
 }

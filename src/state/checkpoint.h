@@ -33,6 +33,8 @@ struct checkpoint_chain;
 leat_status checkpoint_chain_create(struct checkpoint_chain **out, leat_error *err);
 void checkpoint_chain_destroy(struct checkpoint_chain *chain); /* NULL is fine */
 void checkpoint_chain_clear(struct checkpoint_chain *chain);   /* the next one is whole */
+/* The version of a part's pages in the chain; 0: none. */
+uint64_t checkpoint_chain_version(const struct checkpoint_chain *chain, const char *name);
 /* After every state was restored whole from these pages: the next one may refer to them. A
  * checkpoint without pages (version 1) clears the chain. On a failure it is clear. */
 struct checkpoint;

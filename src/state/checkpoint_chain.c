@@ -36,3 +36,8 @@ struct pages_directory *chain_find(const struct checkpoint_chain *chain, const c
     }
     return NULL;
 }
+
+uint64_t checkpoint_chain_version(const struct checkpoint_chain *chain, const char *name) {
+    const struct pages_directory *part = chain_find(chain, name);
+    return part ? part->version : 0;
+}
