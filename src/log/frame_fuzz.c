@@ -1,13 +1,14 @@
 /* Bytes as the only segment of a log. Recovery refuses them, or keeps a prefix; then:
  * - every frame kept, written anew from what was read, is the same bytes;
- * - opening a second time cuts nothing, and finds as many rows and commits.
+ * - opening a second time cuts nothing, and finds as many rows and commits;
+ * - erasing those whom its forget rows name leaves no forget row, and as many rows and commits.
  *
  * The first byte of the input says whether the checksums of what looks like frames are made right
  * first: without it hardly any input would get beyond them. */
 #include "base/disk_fake.h"
 #include "base/hash.h"
 #include "base/memory.h"
-#include "log/log.h"
+#include "log/log_erase.h"
 
 #include <stdlib.h>
 
@@ -90,6 +91,31 @@ static void check_log(struct log *log, const uint8_t *stored) {
     log_reader_close(reader);
 }
 
+static void check_erasing(struct disk_fake *fake, const struct log_recovery *before) {
+    struct log_recovery recovery;
+    struct log_erasure *erasure;
+    struct log_forgotten forgotten;
+    struct log *log = open_log(fake, &recovery);
+    INVARIANT(log, "it was open before");
+    uint64_t end = log_end(log);
+    leat_status status = log_erase_begin(log, UINT64_MAX, &erasure, NULL);
+    if (status == LEAT_OK) {
+        while ((status = log_erase_step(erasure, NULL)) == LEAT_OK) {
+        }
+        INVARIANT(status == LEAT_END, "erasing: status %d", (int)status);
+        log_erase_end(erasure);
+    }
+    log_close(log);
+    log = open_log(fake, &recovery);
+    INVARIANT(log && recovery.bytes_cut == 0 && recovery.commits == before->commits &&
+                  log_end(log) == end,
+              "erased: %llu commits of %llu", (unsigned long long)recovery.commits,
+              (unsigned long long)before->commits);
+    log_forgotten(log, &forgotten);
+    INVARIANT(forgotten.count == 0, "%llu forget rows stand", (unsigned long long)forgotten.count);
+    log_close(log);
+}
+
 static void check_segment(struct disk_fake *fake, const uint8_t *stored) {
     struct log_recovery first;
     struct log *log = open_log(fake, &first);
@@ -105,6 +131,7 @@ static void check_segment(struct disk_fake *fake, const uint8_t *stored) {
                   log_end(log) == end,
               "opened again: %llu bytes cut", (unsigned long long)second.bytes_cut);
     log_close(log);
+    check_erasing(fake, &second);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -534,6 +534,78 @@ static void test_close_commits_what_waits(void **state) {
     check_log_is(f, 50);
 }
 
+/* --- a queue that is full --- */
+
+static struct mutex gate;
+static struct condition gate_opened;
+static bool gate_shut;
+static bool gate_waited; /* somebody stands before it */
+
+/* The disk's syncs stand still while the gate is shut. */
+static void hold_sync(void *context, const char *verb) {
+    (void)context;
+    if (strcmp(verb, "sync") != 0) {
+        return;
+    }
+    mutex_lock(&gate);
+    while (gate_shut) {
+        gate_waited = true;
+        condition_broadcast(&gate_opened);
+        condition_wait(&gate_opened, &gate);
+    }
+    mutex_unlock(&gate);
+}
+
+static void gate_set(bool shut) {
+    mutex_lock(&gate);
+    gate_shut = shut;
+    condition_broadcast(&gate_opened);
+    mutex_unlock(&gate);
+}
+
+static void gate_wait(void) {
+    mutex_lock(&gate);
+    while (!gate_waited) {
+        condition_wait(&gate_opened, &gate);
+    }
+    mutex_unlock(&gate);
+}
+
+/* What waits is bounded: an append that finds no room for long enough is told so and is not in the
+ * log; when the disk goes on the others are. */
+static void test_a_full_queue_refuses(void **state) {
+    struct fixture *f = *state;
+    enum { ROWS = 500 };
+    mutex_init(&gate);
+    condition_init(&gate_opened);
+    f->options.inline_writer = false;
+    f->options.queue_bytes = 65536;
+    f->options.queue_wait_ms = 20;
+    fixture_open(f);
+    disk_fake_on_step(f->fake, hold_sync, NULL);
+    gate_set(true);
+    struct batch batch = fixture_clicks(f->events, f->config, 0, ROWS, -1);
+    uint64_t taken = ROWS;
+    leat_error err = {.message = ""};
+    assert_int_equal(log_append_later(f->log, &batch, 1, NULL), LEAT_OK);
+    gate_wait(); /* the writer is at it */
+    struct log_backlog backlog = {0};
+    size_t bytes = batch_body_size(&batch) + FRAME_HEADER_BYTES;
+    while (backlog.queued_bytes + bytes <= 65536) { /* these are not waited for */
+        assert_int_equal(log_append_later(f->log, &batch, 1, NULL), LEAT_OK);
+        log_backlog(f->log, &backlog);
+        taken += ROWS;
+    }
+    assert_int_equal(log_append(f->log, &batch, 1, NULL, &err), LEAT_FULL);
+    assert_true(err.retry && strstr(err.message, "log.queue") && strstr(err.message, "wait"));
+    assert_true(backlog.queued_bytes <= 65536 && backlog.queue_bytes == 65536);
+    gate_set(false);
+    assert_int_equal(log_flush(f->log, NULL), LEAT_OK);
+    assert_int_equal(log_end(f->log), taken);
+    assert_int_equal(log_append(f->log, &batch, 1, NULL, NULL), LEAT_OK);
+    disk_fake_on_step(f->fake, NULL, NULL);
+}
+
 static void test_beats(void **state) {
     struct fixture *f = *state;
     f->options.inline_writer = false;
@@ -712,6 +784,7 @@ int main(int count, char **args) {
         TEST(test_lost_later_append_is_reported),
         TEST(test_appenders_and_readers_at_once),
         TEST(test_close_commits_what_waits),
+        TEST(test_a_full_queue_refuses),
         TEST(test_beats),
         TEST(test_wait_ends_at_its_bound_or_when_woken),
         TEST(test_golden_segment),
