@@ -100,6 +100,10 @@ int64_t builder_rows(const struct builder *builder) {
     return builder->rows;
 }
 
+leat_status builder_status(const struct builder *builder) {
+    return builder->failed;
+}
+
 size_t builder_bytes(const struct builder *builder) {
     size_t bytes = 0;
     for (int i = 0; i < builder->schema->field_count; i++) {

@@ -16,6 +16,8 @@ leat_status builder_create(const struct schema *schema, struct builder **out, le
 void builder_destroy(struct builder *builder);
 void builder_clear(struct builder *builder);
 int64_t builder_rows(const struct builder *builder);
+/* What builder_finish would answer of the values set so far: LEAT_OK, LEAT_MEMORY or LEAT_FULL. */
+leat_status builder_status(const struct builder *builder);
 size_t builder_bytes(const struct builder *builder); /* about what the batch holds so far */
 
 void builder_i32(struct builder *builder, int column, int32_t value);
