@@ -91,13 +91,14 @@ static leat_status log_start(struct engine *engine, struct log_recovery *recover
 /* What retention removed is in checkpoints only: without one, and with the first rows gone, there
  * is nothing to start from. A state of a part of the log would be another state. */
 static leat_status refuse_begin(const struct engine *engine, const char *why, leat_error *err) {
-    return error_set(err, LEAT_CONFLICT,
-                     "the log begins at %" PRIu64 ", older segments were removed (log.retain, "
-                     "log.retain_age), and no checkpoint leads up to there: %.200s. Set back what "
-                     "was changed in leat.yaml; or put a copy of %s back, or, where it holds an "
-                     "older one, move the newest aside; or, to begin anew, use another folder (data) "
-                     "and post the items again",
-                     log_begin(engine->log), why, engine->checkpoint_folder);
+    return error_set(
+        err, LEAT_CONFLICT,
+        "the log begins at %" PRIu64 ", older segments were removed (log.retain, "
+        "log.retain_age), and no checkpoint leads up to there: %.200s. Set back what "
+        "was changed in leat.yaml; or put a copy of %s back, or, where it holds an "
+        "older one, move the newest aside; or, to begin anew, use another folder (data) "
+        "and post the items again",
+        log_begin(engine->log), why, engine->checkpoint_folder);
 }
 
 /* A checkpoint that cannot be used costs time, not truth: the log is replayed from its start. */
