@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "engine/engine_internal.h"
 
 #include <inttypes.h>
@@ -12,18 +13,47 @@ static void folder_write(const struct engine *engine, struct bytes *out) {
                  engine->event_clock ? "event" : "wall");
 }
 
+/* The line of a text that begins at `at`. */
+static struct slice line_at(const struct bytes *text, size_t at) {
+    const char *begin = (const char *)text->data + at;
+    const char *end = at < text->size ? memchr(begin, '\n', text->size - at) : NULL;
+    return (struct slice){begin, end ? (size_t)(end - begin) : text->size - at};
+}
+
+static bool is_newer(struct slice first) {
+    static const char words[] = "leat folder ";
+    size_t size = sizeof(words) - 1;
+    uint64_t version;
+    return first.size > size && memcmp(first.data, words, size) == 0 &&
+           text_to_u64((struct slice){first.data + size, first.size - size}, &version) &&
+           version > FOLDER_VERSION;
+}
+
 /* What is there must be what the configuration says, word for word. */
 static leat_status folder_compare(const struct bytes *have, const struct bytes *want,
                                   const char *path, leat_error *err) {
-    if (have->size == want->size && memcmp(have->data, want->data, want->size) == 0) {
+    size_t same = 0;
+    size_t line = 0;
+    if (is_newer(line_at(have, 0))) {
+        return error_set(err, LEAT_UNSUPPORTED,
+                         "%s: made by a newer leat (%.*s, this one knows %d); start that one "
+                         "again, or use another folder",
+                         path, (int)line_at(have, 0).size, line_at(have, 0).data, FOLDER_VERSION);
+    }
+    while (same < have->size && same < want->size && have->data[same] == want->data[same]) {
+        line = have->data[same] == '\n' ? same + 1 : line;
+        same++;
+    }
+    if (same == have->size && same == want->size) {
         return LEAT_OK;
     }
-    return error_set(
-        err, LEAT_CONFLICT,
-        "%s says '%.*s', the configuration says '%.*s': key groups and clock are fixed "
-        "when a data folder is made; set them back, or use another folder",
-        path, (int)(have->size < 120 ? have->size : 120), (const char *)have->data, (int)want->size,
-        (const char *)want->data);
+    struct slice is = line_at(have, line);
+    struct slice wanted = line_at(want, line);
+    return error_set(err, LEAT_CONFLICT,
+                     "%s says '%.*s', the configuration says '%.*s': this is fixed when a data "
+                     "folder is made; set it back, or use another folder",
+                     path, (int)(is.size < 120 ? is.size : 120), is.data, (int)wanted.size,
+                     wanted.data);
 }
 
 static leat_status folder_check(struct engine *engine, leat_error *err) {
