@@ -13,8 +13,8 @@ static bool holds_any(const char *text, const char *const *words, int count) {
 
 /* What a message is about: a path, or a thing that an operator knows. */
 static bool names_thing(const char *text) {
-    static const char *const things[] = {"/",      "the log", "checkpoint", "the model",
-                                         "memory", "state",   "the trainer"};
+    static const char *const things[] = {"/",      "the log", "checkpoint",  "the model",
+                                         "memory", "state",   "the trainer", "segment "};
     return holds_any(text, things, (int)(sizeof(things) / sizeof(things[0])));
 }
 
