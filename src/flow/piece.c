@@ -92,6 +92,8 @@ static void row_begin(struct piece *piece, int index) {
     at->described = (struct profile_item){0};
     at->liked = at->live && row->kind == ROW_ACTION && row_is_liked(config, row);
     at->is_click = at->live && clicks_is(config, row);
+    at->id_hash = at->live ? dedup_hash(row->id) : 0;
+    at->id_part = (uint8_t)piece_part_of(piece, at->id_hash);
     at->user_part = at->live ? (uint8_t)piece_part_of(piece, row->user_hash) : 0;
     at->item_part = at->live ? (uint8_t)piece_part_of(piece, row->item_hash) : 0;
 }
@@ -106,20 +108,61 @@ static void phase_decode(void *context, int part) {
 
 /* --- dedup: ids --- */
 
-static void phase_dedup(void *context, int task) {
-    struct piece *piece = context;
-    (void)task;
-    for (int i = 0; i < piece->count; i++) {
-        struct piece_row *at = &piece->rows[i];
-        bool last = i + 1 == piece->count;
-        if ((at->live && at->row.id.data) || last) {
-            dedup_now(piece->operators->dedup, piece->now_ms[i]);
-        }
-        if (at->live && !dedup_push(piece->operators->dedup, &at->row)) {
-            at->live = false;
+/* Rows of one append time and key-group range, as dedup takes them. */
+struct ids {
+    struct piece *piece;
+    int part, count;
+    int64_t now_ms;
+    int at[PIECE_ROWS];
+    struct dedup_row rows[PIECE_ROWS];
+};
+
+static void ids_push(struct ids *ids) {
+    struct piece *piece = ids->piece;
+    const struct piece_part *part = &piece->part[ids->part];
+    bool passes[PIECE_ROWS];
+    if (ids->count == 0) {
+        return;
+    }
+    dedup_now_in(piece->operators->dedup, part->first_group, part->end_group, ids->now_ms);
+    dedup_push_batch(piece->operators->dedup, ids->rows, ids->count, passes);
+    for (int k = 0; k < ids->count; k++) {
+        if (!passes[k]) {
+            piece->rows[ids->at[k]].live = false;
             metrics_add(piece->operators->metrics, METRIC_events_duplicate_total, 1);
         }
     }
+    ids->count = 0;
+}
+
+static void part_ids(struct piece *piece, int part) {
+    struct ids ids;
+    ids.piece = piece;
+    ids.part = part;
+    ids.count = 0;
+    for (int i = 0; i < piece->count; i++) {
+        const struct piece_row *at = &piece->rows[i];
+        if (piece->moved[i]) {
+            ids_push(&ids);
+        }
+        ids.now_ms = piece->now_ms[i];
+        /* Another part may be writing `live` of its own rows. */
+        if (at->id_part == part && at->live && at->row.id.data) {
+            ids.at[ids.count] = i;
+            ids.rows[ids.count++] = (struct dedup_row){at->row.id, at->id_hash, at->row.now_ms};
+        }
+    }
+    ids_push(&ids);
+}
+
+static void phase_dedup(void *context, int part) {
+    struct piece *piece = context;
+    const struct piece_part *own = &piece->part[part];
+    if (piece->any_ids) {
+        part_ids(piece, part);
+    }
+    dedup_now_in(piece->operators->dedup, own->first_group, own->end_group,
+                 piece->now_ms[piece->count - 1]);
 }
 
 /* --- catalog: items --- */
@@ -564,12 +607,13 @@ static void run_phase(struct piece *piece, enum piece_phase phase, pool_task tas
 
 /* Between decoding and the catalogue: what the piece needs at all. */
 static void look_over(struct piece *piece) {
+    piece->any_ids = false;
     piece->any_lookup = false;
     for (int i = 0; i < piece->count; i++) {
         const struct piece_row *at = &piece->rows[i];
-        piece->any_lookup =
-            piece->any_lookup ||
-            (at->live && (at->row.kind == ROW_ACTION || at->row.kind == ROW_IMPRESSION));
+        bool looks = at->row.kind == ROW_ACTION || at->row.kind == ROW_IMPRESSION;
+        piece->any_ids |= at->live && at->row.id.data;
+        piece->any_lookup |= at->live && looks;
     }
 }
 
@@ -584,7 +628,7 @@ leat_status piece_run(struct piece *piece, const struct batch *batch, int64_t fr
     int parts = piece->parts;
     run_phase(piece, PIECE_DECODE, phase_decode, parts);
     look_over(piece);
-    run_phase(piece, PIECE_DEDUP, phase_dedup, 1);
+    run_phase(piece, PIECE_DEDUP, phase_dedup, parts);
     run_phase(piece, PIECE_CATALOG, phase_catalog, parts);
     run_phase(piece, PIECE_PROFILE, phase_profile, parts);
     run_phase(piece, PIECE_PAIRS, phase_pairs, parts + PAIRS_BESIDE);

@@ -111,7 +111,8 @@ struct piece_row {
     bool liked;    /* a liked action */
     bool is_click; /* makes examples of clicks where join finds no showing */
     bool leads;    /* goes to tally's lists */
-    uint8_t user_part, item_part, session_part[PAIRS_BACK + 1];
+    uint64_t id_hash;
+    uint8_t id_part, user_part, item_part, session_part[PAIRS_BACK + 1];
     struct catalog_change catalog;
     struct background_change background;
     struct profile_item described;
@@ -155,7 +156,7 @@ struct piece {
     int parts_max;          /* where all threads work */
     uint8_t *part_of_group; /* for parts_max */
     uint32_t groups;
-    bool any_lookup;
+    bool any_ids, any_lookup;
     int64_t *now_ms;     /* of each row */
     bool *moved;         /* whether it is later than at the row before */
     _Atomic bool failed; /* no memory for an arena */
