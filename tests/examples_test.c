@@ -136,7 +136,7 @@ static void copy_groups(const char *path, struct builder *out) {
     struct builder *split;
     struct batch batch;
     struct batch examples;
-    assert_int_equal(grouping_create(&grouping, NULL), LEAT_OK);
+    assert_int_equal(grouping_create(NULL, &grouping, NULL), LEAT_OK);
     assert_int_equal(builder_create(schema_example(), &split, NULL), LEAT_OK);
     assert_int_equal(example_reader_open(disk_real(), path, &reader, NULL), LEAT_OK);
     while (example_reader_next(reader, &batch, NULL) == LEAT_OK) {

@@ -118,7 +118,7 @@ static leat_status start(struct backfill *backfill, leat_error *err) {
     TRY(path_join(backfill->log_folder, options->config->root.data, "log", err));
     TRY(builder_create(schema_example(), &backfill->builder, err));
     if (options->grouped) {
-        TRY(grouping_create(&backfill->grouping, err));
+        TRY(grouping_create(options->config, &backfill->grouping, err));
         TRY(builder_create(schema_example_group(), &backfill->groups, err));
     }
     leat_status status = identify(backfill, &begin, err);

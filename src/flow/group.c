@@ -23,6 +23,8 @@ static const struct field GROUP_FIELDS[GROUP_COLUMNS] = {
     [GROUP_SEQUENCES] = {"sequences", COLUMN_LIST_U64, false},
     [GROUP_KEY_COUNT] = {"key_count", COLUMN_I32, false},
     [GROUP_KEYS_COMMON] = {"keys_common", COLUMN_U64, false},
+    [GROUP_KEYS_MADE] = {"keys_made", COLUMN_U64, false},
+    [GROUP_KEYS_CROSSED] = {"keys_crossed", COLUMN_U64, false},
     [GROUP_KEYS] = {"keys", COLUMN_LIST_U64, false},
     [GROUP_KEYS_ITEM] = {"keys_item", COLUMN_LIST_U64, false},
     [GROUP_DENSE_COUNT] = {"dense_count", COLUMN_I32, false},
@@ -73,6 +75,9 @@ struct run {
 };
 
 struct grouping {
+    uint64_t salts[CONFIG_LIST_MAX];
+    int salt_count;
+
     /* By row of the batch, for `capacity` rows. */
     int64_t capacity;
     struct run *runs;
@@ -88,12 +93,18 @@ struct grouping {
     float narrow[EXAMPLE_DENSE_MAX * GROUP_SIZE_MAX];
 };
 
-leat_status grouping_create(struct grouping **out, leat_error *err) {
+leat_status grouping_create(const struct config *config, struct grouping **out, leat_error *err) {
     struct grouping *grouping = memory_alloc(sizeof(*grouping));
     if (!grouping) {
         return error_memory(err, sizeof(*grouping));
     }
     memset(grouping, 0, offsetof(struct grouping, members));
+    for (int i = 0; config && i < config->model.features.count; i++) {
+        const char *name = config->model.features.names[i];
+        if (strchr(name, '*')) {
+            grouping->salts[grouping->salt_count++] = hash_slice(slice_of(name));
+        }
+    }
     *out = grouping;
     return LEAT_OK;
 }
@@ -263,25 +274,99 @@ static uint64_t dense_common(const struct example *members, int count) {
     return common;
 }
 
+/* --- keys that are made of the item --- */
+
+/* hash_mix(a, b) is finish(a ^ spread(b)), both one-to-one (hash.h): with b known, a is found. */
+static uint64_t unfinish(uint64_t h) {
+    h ^= h >> 33;
+    h *= 0x9CB4B2F8129337DBu; /* times hash_mix's second factor: 1, modulo 2^64 */
+    h ^= h >> 33;
+    h *= 0x4F74430C22A54005u; /* the same for its first one */
+    return h ^ (h >> 33);
+}
+
+static uint64_t unmix(uint64_t mixed, uint64_t b) {
+    return unfinish(mixed) ^ unfinish(hash_mix(0, b));
+}
+
+static bool is_made(const struct example *members, int count, int k, uint64_t *p) {
+    *p = unmix(members[0].keys[k], members[0].item_hash);
+    for (int i = 1; i < count; i++) {
+        if (hash_mix(*p, members[i].item_hash) != members[i].keys[k]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint64_t crossed_key(uint64_t p, uint64_t q, uint64_t item_hash) {
+    return hash_mix(hash_mix(p, item_hash) ^ q, 0);
+}
+
+/* `*salt`: where to begin to look among the salts, and where it was found. */
+static bool is_crossed(const struct grouping *grouping, int count, int k, int *salt, uint64_t *q) {
+    const struct example *members = grouping->members;
+    for (int s = 0; s < grouping->salt_count; s++) {
+        int at = (*salt + s) % grouping->salt_count;
+        uint64_t p = grouping->salts[at];
+        *q = unmix(members[0].keys[k], 0) ^ hash_mix(p, members[0].item_hash);
+        int i = 1;
+        while (i < count && crossed_key(p, *q, members[i].item_hash) == members[i].keys[k]) {
+            i++;
+        }
+        if (i == count) {
+            *salt = at;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What is stored of the keys of a group. */
+struct key_plan {
+    uint64_t common, made, crossed;
+    uint64_t shared[2 * EXAMPLE_KEYS_MAX];
+    int shared_count, own_count;
+};
+
+/* A word or two for the whole group pay from two or three examples on. */
+static void plan_key(struct grouping *grouping, int count, int k, int *salt,
+                     struct key_plan *plan) {
+    uint64_t bit = (uint64_t)1 << k;
+    uint64_t p;
+    uint64_t q;
+    if (is_made(grouping->members, count, k, &p)) {
+        plan->made |= bit;
+        plan->shared[plan->shared_count++] = p;
+    } else if (count > 2 && is_crossed(grouping, count, k, salt, &q)) {
+        plan->crossed |= bit;
+        plan->shared[plan->shared_count++] = grouping->salts[*salt];
+        plan->shared[plan->shared_count++] = q;
+        *salt = (*salt + 1) % grouping->salt_count;
+    } else {
+        for (int i = 0; i < count; i++) {
+            grouping->wide[plan->own_count++] = grouping->members[i].keys[k];
+        }
+    }
+}
+
 static void put_keys(struct grouping *grouping, struct builder *out, int count) {
     const struct example *members = grouping->members;
-    uint64_t common = keys_common(members, count);
-    uint64_t shared[EXAMPLE_KEYS_MAX];
-    int shared_count = 0;
-    int own = 0;
+    struct key_plan plan = {.common = keys_common(members, count)};
+    int salt = 0; /* keys stand in the order of the features */
     for (int k = 0; k < members[0].key_count; k++) {
-        if (common >> k & 1) {
-            shared[shared_count++] = members[0].keys[k];
-            continue;
-        }
-        for (int i = 0; i < count; i++) {
-            grouping->wide[own++] = members[i].keys[k];
+        if (plan.common >> k & 1) {
+            plan.shared[plan.shared_count++] = members[0].keys[k];
+        } else {
+            plan_key(grouping, count, k, &salt, &plan);
         }
     }
     builder_i32(out, GROUP_KEY_COUNT, members[0].key_count);
-    builder_u64(out, GROUP_KEYS_COMMON, common);
-    builder_list_u64(out, GROUP_KEYS, shared, shared_count);
-    builder_list_u64(out, GROUP_KEYS_ITEM, grouping->wide, own);
+    builder_u64(out, GROUP_KEYS_COMMON, plan.common);
+    builder_u64(out, GROUP_KEYS_MADE, plan.made);
+    builder_u64(out, GROUP_KEYS_CROSSED, plan.crossed);
+    builder_list_u64(out, GROUP_KEYS, plan.shared, plan.shared_count);
+    builder_list_u64(out, GROUP_KEYS_ITEM, grouping->wide, plan.own_count);
 }
 
 static void put_dense(struct grouping *grouping, struct builder *out, int count) {
@@ -388,23 +473,42 @@ static int list_length(const struct batch *groups, enum group_column column, int
     return count;
 }
 
-static leat_status check_slots(const struct batch *groups, int64_t row, enum group_column first,
-                               int slots_max, int count, leat_error *err) {
-    int slots = batch_i32(groups, (int)first, row); /* then: bits, common values, own values */
-    uint64_t common = batch_u64(groups, (int)first + 1, row);
-    if (slots < 0 || slots > slots_max) {
-        return refuse(groups, row, first, err);
+static leat_status check_length(const struct batch *groups, enum group_column column, int64_t row,
+                                int length, leat_error *err) {
+    return list_length(groups, column, row) == length ? LEAT_OK : refuse(groups, row, column, err);
+}
+
+static leat_status check_keys(const struct batch *groups, int64_t row, int count, leat_error *err) {
+    int slots = batch_i32(groups, GROUP_KEY_COUNT, row);
+    uint64_t common = batch_u64(groups, GROUP_KEYS_COMMON, row);
+    uint64_t made = batch_u64(groups, GROUP_KEYS_MADE, row);
+    uint64_t crossed = batch_u64(groups, GROUP_KEYS_CROSSED, row);
+    uint64_t any = common | made | crossed;
+    if (slots < 0 || slots > EXAMPLE_KEYS_MAX) {
+        return refuse(groups, row, GROUP_KEY_COUNT, err);
+    }
+    if (any >> slots != 0 || (common & made) || (common & crossed) || (made & crossed)) {
+        return refuse(groups, row, GROUP_KEYS_COMMON, err);
+    }
+    int shared = __builtin_popcountll(any);
+    int words = shared + __builtin_popcountll(crossed);
+    TRY(check_length(groups, GROUP_KEYS, row, words, err));
+    return check_length(groups, GROUP_KEYS_ITEM, row, (slots - shared) * count, err);
+}
+
+static leat_status check_dense(const struct batch *groups, int64_t row, int count,
+                               leat_error *err) {
+    int slots = batch_i32(groups, GROUP_DENSE_COUNT, row);
+    uint64_t common = batch_u64(groups, GROUP_DENSE_COMMON, row);
+    if (slots < 0 || slots > EXAMPLE_DENSE_MAX) {
+        return refuse(groups, row, GROUP_DENSE_COUNT, err);
+    }
+    if (common >> slots != 0) {
+        return refuse(groups, row, GROUP_DENSE_COMMON, err);
     }
     int shared = __builtin_popcountll(common);
-    if (common >> slots != 0) {
-        return refuse(groups, row, first + 1, err);
-    }
-    if (list_length(groups, first + 2, row) != shared) {
-        return refuse(groups, row, first + 2, err);
-    }
-    return list_length(groups, first + 3, row) == (slots - shared) * count
-               ? LEAT_OK
-               : refuse(groups, row, first + 3, err);
+    TRY(check_length(groups, GROUP_DENSE, row, shared, err));
+    return check_length(groups, GROUP_DENSE_ITEM, row, (slots - shared) * count, err);
 }
 
 static leat_status check_lists(const struct batch *groups, int64_t row, int count,
@@ -433,8 +537,8 @@ static leat_status check_group(const struct batch *groups, int64_t row, leat_err
     if (count < 1 || count > GROUP_SIZE_MAX) {
         return refuse(groups, row, GROUP_COUNT, err);
     }
-    TRY(check_slots(groups, row, GROUP_KEY_COUNT, EXAMPLE_KEYS_MAX, count, err));
-    TRY(check_slots(groups, row, GROUP_DENSE_COUNT, EXAMPLE_DENSE_MAX, count, err));
+    TRY(check_keys(groups, row, count, err));
+    TRY(check_dense(groups, row, count, err));
     return check_lists(groups, row, count, err);
 }
 
@@ -508,15 +612,22 @@ static float get_float(const struct batch *groups, int64_t row, int index,
 }
 
 static void get_keys(const struct batch *groups, int64_t row, int index, int group_count,
-                     uint64_t *out, int *out_count) {
+                     uint64_t item_hash, uint64_t *out, int *out_count) {
     int length;
     const uint64_t *shared = batch_list_u64(groups, GROUP_KEYS, row, &length);
     const uint64_t *own = batch_list_u64(groups, GROUP_KEYS_ITEM, row, &length);
     uint64_t common = batch_u64(groups, GROUP_KEYS_COMMON, row);
+    uint64_t made = batch_u64(groups, GROUP_KEYS_MADE, row);
+    uint64_t crossed = batch_u64(groups, GROUP_KEYS_CROSSED, row);
     *out_count = batch_i32(groups, GROUP_KEY_COUNT, row);
     for (int k = 0; k < *out_count; k++) {
         if (common >> k & 1) {
             out[k] = *shared++;
+        } else if (made >> k & 1) {
+            out[k] = hash_mix(*shared++, item_hash);
+        } else if (crossed >> k & 1) {
+            out[k] = crossed_key(shared[0], shared[1], item_hash);
+            shared += 2;
         } else {
             out[k] = own[index];
             own += group_count;
@@ -553,9 +664,12 @@ static void get_item(const struct batch *groups, int64_t row, int index, struct 
     const uint64_t *hashes = batch_list_u64(groups, GROUP_ITEM_HASHES, row, &count);
     out->item = batch_list_text(groups, GROUP_ITEMS, row, index);
     out->item_hash = count > 0 ? hashes[index] : 0;
-    bool unknown = count > 0 && out->item.size == 0 && out->item_hash != hash_slice(out->item);
+    uint64_t text_hash = hash_slice(out->item);
+    bool unknown = count > 0 && out->item.size == 0 && out->item_hash != text_hash;
     if (unknown) {
         out->item = (struct slice){NULL, 0};
+    } else {
+        out->item_hash = text_hash;
     }
 }
 
@@ -586,7 +700,7 @@ leat_status group_split(struct grouping *grouping, const struct batch *groups, s
         int count = batch_i32(groups, GROUP_COUNT, row);
         struct example example = {.keys = keys, .dense = dense};
         TRY(get_example(groups, row, index, &example, err));
-        get_keys(groups, row, index, count, keys, &example.key_count);
+        get_keys(groups, row, index, count, example.item_hash, keys, &example.key_count);
         get_dense(groups, row, index, count, dense, &example.dense_count);
         example_add(out, &example);
     }

@@ -3,10 +3,13 @@
  * stored once; what differs is a list. Exactly reversible: splitting gives the same examples in the
  * same order, bit for bit.
  *
- *   examples   u1 r1 i1 | keys a b C | dense p q        group of u1 r1, count 2
- *              u1 r1 i2 | keys a b D | dense p r          keys_common 011: keys a b   keys_item C D
- *                                                         dense_common 01: dense p    dense_item q
- * r items i1 i2
+ *   examples                               group of u1 r1, count 2
+ *   u1 r1 i1 | keys a b C | dense p q      keys_common 011   keys a b   keys_item C D
+ *   u1 r1 i2 | keys a b D | dense p r      dense_common 01   dense p    dense_item q r
+ *
+ * A key that is made of the item and of what the group shares (feature.h: a hash_mix of a salt and
+ * the item, crossed with something or not) is not listed either: a word or two make it again for
+ * every item. Whether a key is such a one is tried out key by key, so nothing rests on a guess.
  *
  * Examples are of one group when they have the same user and request (without a request: the same
  * user, time of showing and sequence) and as many keys and dense features, wherever they stand in
@@ -14,6 +17,7 @@
 #ifndef FLOW_GROUP_H
 #define FLOW_GROUP_H
 
+#include "base/config.h"
 #include "flow/example.h"
 
 /* Lists "of 1 or count" hold one value where it is the same for all of the group. */
@@ -26,7 +30,9 @@ enum group_column {
     GROUP_SEQUENCES,    /* list of u64, of 1 or count */
     GROUP_KEY_COUNT,    /* i32: keys of an example */
     GROUP_KEYS_COMMON,  /* u64: bit k: key k is the same for all */
-    GROUP_KEYS,         /* list of u64: those keys, in order */
+    GROUP_KEYS_MADE,    /* u64: bit k: key k is hash_mix(p, the item's hash) */
+    GROUP_KEYS_CROSSED, /* u64: bit k: hash_mix(hash_mix(p, the item's hash) ^ q, 0) */
+    GROUP_KEYS,         /* list of u64: of those the key, p, or p and q, in order of k */
     GROUP_KEYS_ITEM,    /* list of u64: for each other key in order, a value an example */
     GROUP_DENSE_COUNT,  /* i32: dense features of an example */
     GROUP_DENSE_COMMON, /* u64: bit k, by the bits of the float */
@@ -52,7 +58,9 @@ const struct schema *schema_example_group(void);
 /* Memory for both ways, kept from batch to batch. One thread. */
 struct grouping;
 
-leat_status grouping_create(struct grouping **out, leat_error *err);
+/* `config`: its features are tried as salts of crosses; NULL: none are, and crosses may be listed.
+ * Only for group_examples; not kept. */
+leat_status grouping_create(const struct config *config, struct grouping **out, leat_error *err);
 void grouping_destroy(struct grouping *grouping);
 
 /* Appends the groups of a batch of schema_example to an empty builder of schema_example_group. */

@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!grouping) {
-        INVARIANT(grouping_create(&grouping, NULL) == LEAT_OK &&
+        INVARIANT(grouping_create(NULL, &grouping, NULL) == LEAT_OK &&
                       builder_create(schema_example(), &first, NULL) == LEAT_OK &&
                       builder_create(schema_example(), &second, NULL) == LEAT_OK &&
                       builder_create(schema_example_group(), &groups, NULL) == LEAT_OK,

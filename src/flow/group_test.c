@@ -45,11 +45,16 @@ struct both {
     struct grouping *grouping;
 };
 
+static const char CROSSES[] = "model: {features: [user, item, user*item, item*hour, hour*item]}\n";
+
 static void both_init(struct both *both) {
+    struct config *config;
+    assert_int_equal(config_parse(slice_of(CROSSES), "crosses", &config, NULL), LEAT_OK);
     assert_int_equal(builder_create(schema_example(), &both->examples, NULL), LEAT_OK);
     assert_int_equal(builder_create(schema_example(), &both->again, NULL), LEAT_OK);
     assert_int_equal(builder_create(schema_example_group(), &both->groups, NULL), LEAT_OK);
-    assert_int_equal(grouping_create(&both->grouping, NULL), LEAT_OK);
+    assert_int_equal(grouping_create(config, &both->grouping, NULL), LEAT_OK);
+    config_destroy(config);
 }
 
 static void both_deinit(struct both *both) {
@@ -149,6 +154,43 @@ static void test_a_click_is_one_row(void **state) {
     both_deinit(&both);
 }
 
+/* Keys as feature_fill makes them: of the item, and crossed with something before and behind it. */
+static void test_keys_of_the_item_are_made_again(void **state) {
+    (void)state;
+    struct both both;
+    struct batch groups;
+    struct made_example made;
+    struct rng rng;
+    int count;
+    rng_init(&rng, 3);
+    both_init(&both);
+    for (int i = 0; i < 7; i++) {
+        made_example(&rng, 5, &made);
+        struct example *example = &made.example;
+        example->user = example->request = slice_of("x");
+        example->user_hash = example->request_hash = hash_slice(slice_of("x"));
+        uint64_t item = example->item_hash; /* of a text, without one, or 0 */
+        example->key_count = 5;
+        made.keys[0] = 1;
+        made.keys[1] = hash_mix(hash_slice(slice_of("item")), item);
+        made.keys[2] = hash_mix(hash_mix(hash_slice(slice_of("user*item")), 12), item);
+        made.keys[3] = hash_mix(hash_mix(hash_slice(slice_of("item*hour")), item), 34);
+        made.keys[4] = (uint64_t)i; /* of nothing that is known */
+        example->dense_count = 0;
+        example_add(both.examples, example);
+    }
+    there_and_back(&both, &groups);
+    assert_int_equal(groups.rows, 1);
+    assert_int_equal(batch_u64(&groups, GROUP_KEYS_COMMON, 0), 1);
+    assert_int_equal(batch_u64(&groups, GROUP_KEYS_MADE, 0), 2 | 4);
+    assert_int_equal(batch_u64(&groups, GROUP_KEYS_CROSSED, 0), 8);
+    batch_list_u64(&groups, GROUP_KEYS, 0, &count);
+    assert_int_equal(count, 1 + 1 + 1 + 2);
+    batch_list_u64(&groups, GROUP_KEYS_ITEM, 0, &count);
+    assert_int_equal(count, 7);
+    both_deinit(&both);
+}
+
 /* More examples of one request than a group may have. */
 static void test_a_large_request_is_cut(void **state) {
     (void)state;
@@ -206,6 +248,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back),
         cmocka_unit_test(test_a_click_is_one_row),
+        cmocka_unit_test(test_keys_of_the_item_are_made_again),
         cmocka_unit_test(test_a_large_request_is_cut),
         cmocka_unit_test(test_any_damaged_byte),
     };
