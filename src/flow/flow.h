@@ -1,17 +1,22 @@
-/* Flow: the operators wired together, row by row in log order.
+/* Flow: the operators wired together. What it computes is this, row by row in log order:
  *
- *   row -> dedup -> [features of click logs] -> join -> catalog -> profile -> pairs -> tally,
- *          background                            |
- *                                                +-> examples (in rising order of sequence)
+ *   row -> dedup -> [features looked up] -> join -> catalog -> profile -> pairs -> tally,
+ *          background                        |
+ *                                            +-> examples (in rising order of sequence)
  *
  * Time moves first: before a row is applied, everything due at its append time has fired. The keyed
  * records of dedup, profile, pairs, join and of tally's items depend only on the order of rows
  * within their key group. What is kept for a whole surface (the background, tally's top lists) or
  * for the whole catalogue (its lists) has one key, so its group sees every row of that surface.
- * Examples are made at their row, from the state as it stood before the row was counted. No result
- * depends on how rows are cut into batches.
+ * Examples are made at their row, from the state as it stood before the row was counted.
  *
- * One thread applies. The views (profile_read and the like) may be read by any thread. */
+ * How it is computed (piece.h): some hundred rows at a time, in phases, in parallel over key-group
+ * ranges. Examples, their order and all states are the same bytes for any number of threads and any
+ * cut into batches; but where flow.memory is used up, which record is refused first may hang on the
+ * number of threads, and on their timing.
+ *
+ * One thread applies and emits; others of the pool work while it is inside flow_apply. The views
+ * (profile_read and the like) may be read by any thread. */
 #ifndef FLOW_FLOW_H
 #define FLOW_FLOW_H
 
