@@ -144,17 +144,25 @@ static leat_status fail(struct leat_operator *op, leat_status status, leat_error
     return check_works(op, err);
 }
 
-/* Ends each call that changes state: a record that was refused is a row that is not remembered, so
- * what follows would not be what the input says. */
+/* Stands before the first change of a call, settle_call after its last. */
+static void begin_call(struct leat_operator *op) {
+    op->begun = true;
+    op->memory_seen = memory_refusals();
+}
+
+/* A record that was refused is a row that is not remembered, so what follows would not be what the
+ * input says. Whatever found no memory, wherever below, is taken for one. */
 static leat_status settle_call(struct leat_operator *op, leat_error *err) {
     operator_told(op);
+    bool lost = memory_refusals() != op->memory_seen;
     for (int i = 0; i < op->kind->output_count; i++) {
-        if (op->outputs[i].failed) {
-            return fail(op, LEAT_MEMORY, err);
-        }
+        lost = lost || op->outputs[i].failed;
+    }
+    if (lost) {
+        return fail(op, LEAT_MEMORY, err);
     }
     uint64_t refused = atomic_load_explicit(&op->budget.refused, memory_order_relaxed);
-    return refused != 0 ? fail(op, LEAT_FULL, err) : LEAT_OK;
+    return refused != op->refused_seen ? fail(op, LEAT_FULL, err) : LEAT_OK;
 }
 
 /* --- time --- */
@@ -191,7 +199,7 @@ leat_status leat_operator_watermark(leat_operator *op, int input, int64_t event_
     if (event_time_ms >= OPERATOR_TIME_END) {
         return leat_operator_end(op, input, err);
     }
-    op->begun = true;
+    begin_call(op);
     fire_all_groups(op, watermark_push(&op->watermark, input, event_time_ms));
     return settle_call(op, err);
 }
@@ -199,7 +207,7 @@ leat_status leat_operator_watermark(leat_operator *op, int input, int64_t event_
 leat_status leat_operator_end(leat_operator *op, int input, leat_error *err) {
     TRY(check_works(op, err));
     TRY(check_input(op, input, err));
-    op->begun = true;
+    begin_call(op);
     fire_all_groups(op, watermark_end(&op->watermark, input));
     return settle_call(op, err);
 }
@@ -212,7 +220,7 @@ leat_status leat_operator_now(leat_operator *op, int64_t append_time_ms, leat_er
                          "); times are milliseconds since 1970",
                          append_time_ms, OPERATOR_TIME_END);
     }
-    op->begun = true;
+    begin_call(op);
     if (append_time_ms > atomic_load_explicit(&op->now_ms, memory_order_relaxed)) {
         atomic_store_explicit(&op->now_ms, append_time_ms, memory_order_relaxed);
         if (op->kind->now) {
@@ -252,7 +260,7 @@ static leat_status push_rows(struct leat_operator *op, int input, const struct A
     struct batch batch;
     TRY(input_read(&op->inputs[input], array, &batch, err));
     TRY(operator_check(op, input, &batch, err));
-    op->begun = true;
+    begin_call(op);
     for (int64_t row = 0; row < batch.rows; row++) {
         op->kind->push(op, input, &batch, row);
     }
@@ -295,6 +303,7 @@ leat_status leat_operator_pull(leat_operator *op, int output, struct ArrowArray 
                          output, op->kind->output_count);
     }
     if (op->fire_next < op->owned.end) {
+        begin_call(op);
         fire_some(op);
         TRY(settle_call(op, err));
     }

@@ -117,6 +117,8 @@ struct leat_operator {
     bool begun;             /* something was pushed: too late to restore */
     bool restored;          /* times are those of a block already */
     leat_error failed;      /* status LEAT_OK: it works */
+    uint64_t refused_seen;  /* of the budget: refusals that changed nothing */
+    uint64_t memory_seen;   /* memory_refusals of the driving thread when the call began */
     int64_t bytes_told;     /* to host.memory */
     atomic_bool frozen;     /* a snapshot is open */
     struct row row;

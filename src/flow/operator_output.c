@@ -56,6 +56,7 @@ static void close_open(struct operator_output *output) {
 }
 
 void output_end(struct operator_output *output) {
+    output->failed = output->failed || builder_status(output->open->builder) < 0;
     int64_t rows = builder_rows(output->open->builder);
     if (rows >= LEAT_PULL_ROWS_MAX ||
         (rows % OUTPUT_LOOK_ROWS == 0 && builder_bytes(output->open->builder) >= OUTPUT_BYTES)) {

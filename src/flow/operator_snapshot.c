@@ -279,6 +279,18 @@ static leat_status shared_empty(struct leat_operator *op, leat_error *err) {
     return LEAT_OK;
 }
 
+/* After a block that was refused, or found no memory: its group is empty, and what was refused on
+ * the way is no loss. */
+static void restore_undo(struct leat_operator *op, uint32_t group) {
+    leat_status emptied = group == LEAT_GROUP_SHARED ? shared_empty(op, NULL) : LEAT_OK;
+    if (emptied < 0) {
+        error_set(&op->failed, emptied,
+                  "%s: no memory while a bad block was taken out; open another", op->kind->name);
+    }
+    op->refused_seen = atomic_load_explicit(&op->budget.refused, memory_order_relaxed);
+    operator_told(op);
+}
+
 static leat_status check_restore(const struct leat_operator *op, uint32_t group, leat_error *err) {
     if (op->failed.status != LEAT_OK) {
         return error_set(err, op->failed.status, "%s", op->failed.message);
@@ -306,14 +318,7 @@ leat_status leat_operator_restore(leat_operator *op, uint32_t key_group, leat_so
     TRY(head_check(op, key_group, &head, err));
     status = states_restore(op, key_group, source, err);
     if (status < 0) {
-        leat_status emptied = LEAT_OK;
-        if (key_group == LEAT_GROUP_SHARED) {
-            emptied = shared_empty(op, NULL);
-        }
-        if (emptied < 0) {
-            error_set(&op->failed, emptied, "%s: no memory while a bad block was taken out",
-                      op->kind->name);
-        }
+        restore_undo(op, key_group);
         return status;
     }
     times_restore(op, &head);
