@@ -119,8 +119,8 @@ static leat_status states_write(struct engine *engine, struct checkpoint_writer 
                                 leat_error *err) {
     struct state_snapshot **states = engine->job.states;
     for (int i = 0; i < FLOW_STATES; i++) {
-        TRY(checkpoint_state(writer, flow_state_name(i), states[i],
-                             engine->job.identity.key_groups, err));
+        TRY(checkpoint_state(writer, flow_state_name(i), states[i], engine->job.identity.key_groups,
+                             err));
         state_snapshot_release(states[i]); /* what it kept aside is free for the next one's */
         states[i] = NULL;
     }

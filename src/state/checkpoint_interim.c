@@ -1,9 +1,8 @@
 /* Until the state room has its pages: refusals that its functions replace. */
 #include "state/state.h"
 
-__attribute__((weak)) leat_status state_restore_page(struct state *state,
-                                                     const struct state_page_image *page,
-                                                     leat_error *err) {
+__attribute__((weak)) leat_status
+state_restore_page(struct state *state, const struct state_page_image *page, leat_error *err) {
     (void)state;
     (void)page;
     return error_set(err, LEAT_UNSUPPORTED, "pages of a state cannot be restored");
