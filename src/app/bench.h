@@ -18,6 +18,7 @@ leat_status bench_ingest(const struct bench_options *options, leat_error *err);
 leat_status bench_ingest_http(const struct bench_options *options, leat_error *err);
 leat_status bench_feed(const struct bench_options *options, leat_error *err);
 leat_status bench_pipeline(const struct bench_options *options, leat_error *err);
+leat_status bench_group(const struct bench_options *options, leat_error *err);
 leat_status bench_join(const struct bench_options *options, leat_error *err);
 
 /* --- an engine to measure --- */

@@ -17,6 +17,8 @@ static const struct bench benches[] = {
     {"feed", "Latency of pages over HTTP at a fixed rate, while events arrive.", bench_feed},
     {"pipeline", "Clicks through all of flow a second, with every feature, and no learning.",
      bench_pipeline},
+    {"group", "Examples grouped by request a second, and how much smaller they are then.",
+     bench_group},
     {"join", "Served rows and actions joined a second and core, 5,000,000 showings open.",
      bench_join},
 };
@@ -50,7 +52,7 @@ int command_bench(int argc, char **argv) {
         {"json", 0, NULL, "One line of JSON a case.", NULL, &options.json},
         {"data", 0, "DIR", "Where data folders are made and removed (default $TMPDIR or /var/tmp).",
          &options.folder, NULL},
-        {"input", 0, "DIR", "Globo's clicks for pipeline (default: clicks made up).",
+        {"input", 0, "DIR", "Globo's clicks for pipeline and group (default: made up).",
          &options.input, NULL},
     };
     const struct usage usage = {
