@@ -65,6 +65,7 @@ static void house_open(struct house *house, const char *keys, bool inline_mode) 
     struct engine_options options = {.config = house->config,
                                      .disk = &slow_disk,
                                      .inline_mode = inline_mode,
+                                     .append_wait_ms = 200,
                                      .metrics = house->metrics};
     if (engine_open(&options, &house->engine, NULL, &err) < 0 ||
         server_start(house->engine, house->config, house->metrics, &house->server, &err) < 0) {

@@ -7,7 +7,10 @@
 #include <stdarg.h>
 #include <time.h>
 
-enum { WATCH_SECONDS = 1 }; /* how often the engine is asked if it stopped */
+enum {
+    WATCH_SECONDS = 1,    /* how often the engine is asked if it stopped */
+    APPEND_WAIT_MS = 200, /* a post waits so long for room in the log's queue, then 429 */
+};
 
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -60,7 +63,10 @@ static leat_status serve(const struct config *config, struct metrics *metrics, l
     block_signals(&stop);
     struct engine *engine;
     struct engine_report report = {.words = ""};
-    struct engine_options options = {.config = config, .metrics = metrics, .emit_examples = true};
+    struct engine_options options = {.config = config,
+                                     .metrics = metrics,
+                                     .emit_examples = true,
+                                     .append_wait_ms = APPEND_WAIT_MS};
     TRY(engine_open(&options, &engine, &report, err));
     say("data %s: %s", config->root.data, report.words);
     leat_status status = serve_engine(config, metrics, engine, &stop, err);

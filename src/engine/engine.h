@@ -21,6 +21,8 @@ struct engine_options {
     const struct clock *clock;   /* NULL: the wall clock */
     bool inline_mode;
     bool without_checkpoints; /* neither reads nor writes any: replays the log from its start */
+    int64_t append_wait_ms;   /* engine_append waits so long for room in the log's queue, and then
+                                 answers LEAT_FULL (retry); 0: as long as it takes */
     bool emit_examples;       /* writes them to examples.folder, where that is not empty */
     int batch_rows;           /* rows flow takes at a time; 0: a frame at a time. Never changes
                                  any result; tests try many */

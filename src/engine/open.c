@@ -62,9 +62,6 @@ void parts_close(struct engine *engine) {
 
 /* --- opening --- */
 
-/* An append that finds the log's queue full waits so long before it is told so. */
-enum { QUEUE_WAIT_MS = 200 };
-
 static leat_status log_start(struct engine *engine, struct log_recovery *recovery,
                              leat_error *err) {
     const struct config_log *config = &engine->config->log;
@@ -77,7 +74,7 @@ static leat_status log_start(struct engine *engine, struct log_recovery *recover
         .inline_writer = engine->options.inline_mode,
         .segment_bytes = (uint64_t)config->segment,
         .queue_bytes = (uint64_t)config->queue,
-        .queue_wait_ms = QUEUE_WAIT_MS,
+        .queue_wait_ms = engine->options.append_wait_ms,
         .retain_bytes = (uint64_t)config->retain,
         .retain_ms = config->retain_age,
         .oldest_ms = config->oldest,

@@ -15,6 +15,7 @@ enum {
     TIMEOUT_MS = 60000,
     READY_PAUSE_MS = 50,
     APPLIED_PAUSE_MS = 20,
+    BUSY_ATTEMPTS_MAX = 20, /* posts of the same body that were answered 429 */
 };
 
 struct client {
@@ -204,11 +205,33 @@ static leat_status check_rejected(struct json_value answer, leat_error *err) {
                      (int)(text.size < 300 ? text.size : 300), text.data);
 }
 
+static void pause_ms(int64_t ms) {
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+/* A server that is behind says when to come again, and stored nothing: so the same goes out again. */
+static leat_status post_patiently(struct client *client, struct slice events,
+                                  struct json_value *answer, leat_error *err) {
+    leat_status status;
+    for (int attempt = 0; attempt < BUSY_ATTEMPTS_MAX; attempt++) {
+        status = client_post_json(client, "/v1/events", events, answer, err);
+        long http = 0;
+        curl_off_t seconds = 0;
+        curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &http);
+        if (status >= 0 || http != 429) {
+            break;
+        }
+        curl_easy_getinfo(client->curl, CURLINFO_RETRY_AFTER, &seconds);
+        pause_ms(seconds < 1 ? 1000 : seconds > 60 ? 60000 : (int64_t)seconds * 1000);
+    }
+    return status;
+}
+
 leat_status client_post_events(struct client *client, struct slice events,
                                char position[CLIENT_POSITION_MAX], int64_t *accepted,
                                leat_error *err) {
     struct json_value answer;
-    TRY(client_post_json(client, "/v1/events", events, &answer, err));
+    TRY(post_patiently(client, events, &answer, err));
     TRY(check_rejected(answer, err));
     struct json_value count;
     struct json_value at;
@@ -228,10 +251,6 @@ leat_status client_post_events(struct client *client, struct slice events,
         position[text.size] = '\0';
     }
     return LEAT_OK;
-}
-
-static void pause_ms(int64_t ms) {
-    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
 leat_status client_wait_ready(struct client *client, int64_t timeout_ms, leat_error *err) {

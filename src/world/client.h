@@ -23,7 +23,8 @@ leat_status client_post_json(struct client *client, const char *path, struct sli
 
 /* Posts events (NDJSON or a JSON array) and insists that all are taken. `position` receives the
  * text to pass as `after`; `*accepted` is added to. Both may be NULL. LEAT_INVALID: the server
- * refused an event, in its words. */
+ * refused an event, in its words. While the server is too far behind (429) it waits as long as the
+ * server says and posts again, up to 20 times. */
 enum { CLIENT_POSITION_MAX = 256 };
 leat_status client_post_events(struct client *client, struct slice events,
                                char position[CLIENT_POSITION_MAX], int64_t *accepted,
