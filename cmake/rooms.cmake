@@ -9,7 +9,6 @@ function(leat_test_program source)
     target_compile_definitions(${name} PRIVATE LEAT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-    set_tests_properties(${name} PROPERTIES TIMEOUT 300)
 endfunction()
 
 function(leat_fuzzer source)
