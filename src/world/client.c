@@ -209,7 +209,8 @@ static void pause_ms(int64_t ms) {
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
 }
 
-/* A server that is behind says when to come again, and stored nothing: so the same goes out again. */
+/* A server that is behind says when to come again, and stored nothing: so the same goes out again.
+ */
 static leat_status post_patiently(struct client *client, struct slice events,
                                   struct json_value *answer, leat_error *err) {
     leat_status status;
