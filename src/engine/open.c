@@ -132,6 +132,12 @@ static void report_write(struct engine *engine, struct engine_report *report) {
              used ? "\n" : "", report->end_sequence, report->log.segments,
              report->log.report[0] ? "; " : "", report->log.report, report->checkpoint_sequence,
              report->end_sequence - report->checkpoint_sequence);
+    used = strlen(report->words);
+    if (report->checkpoint_sequence == 0 && report->log.frames_rewritten > 0) {
+        snprintf(report->words + used, sizeof(report->words) - used,
+                 "\nrows of forgotten persons were erased: this replay from the start gives other "
+                 "counts and weights than those that lived on");
+    }
 }
 
 static leat_status emitted_start(struct engine *engine, leat_error *err) {
