@@ -30,6 +30,7 @@ struct pipeline {
     struct flow *flow;
     struct sink sink;
     uint64_t sequence;
+    uint64_t cpu_ns; /* of flow_apply, in the calling thread */
 };
 
 /* --- playing --- */
@@ -58,9 +59,11 @@ static leat_status play(struct pipeline *p, size_t from, size_t to, double *clic
         }
         struct batch batch;
         TRY(builder_finish(p->builder, &batch, err));
+        uint64_t cpu_ns = clock_thread_cpu_ns();
         uint64_t begun_ns = clock_monotonic_ns();
         TRY(flow_apply(p->flow, &batch, p->sequence, 0, true, 0, (int64_t)(end - at), err));
         spent_ns += clock_monotonic_ns() - begun_ns;
+        p->cpu_ns += clock_thread_cpu_ns() - cpu_ns;
         p->sequence += end - at;
     }
     *clicks_per_s = (double)(to - from) / ((double)spent_ns * 1e-9);
@@ -91,22 +94,26 @@ static leat_status play_all(struct pipeline *p, int threads, leat_error *err) {
     TRY(play(p, 0, stretch, &warm, err));
     struct flow_times before = flow_times(p->flow);
     uint64_t examples = p->sink.examples;
+    uint64_t cpu_ns = p->cpu_ns + bench_cpu_ns("leat-pool");
     for (int run = 0; run < BENCH_RUNS; run++) {
         size_t from = stretch * (size_t)(run + 1);
         TRY(play(p, from, from + stretch, &runs.values[runs.count++], err));
     }
     struct flow_times after = flow_times(p->flow);
+    cpu_ns = p->cpu_ns + bench_cpu_ns("leat-pool") - cpu_ns;
     double per_click = (double)(p->sink.examples - examples) / (double)(stretch * BENCH_RUNS);
     double mean = 0;
     for (int run = 0; run < BENCH_RUNS; run++) {
         mean += runs.values[run] / BENCH_RUNS;
     }
     char more[1024];
-    int size = snprintf(more, sizeof(more),
-                        ",\"clicks\":\"%s\",\"items\":%zu,\"examples_per_click\":%.2f,"
-                        "\"examples_per_s\":%.0f,\"hash\":\"%016" PRIx64 "\"",
-                        click_rows_name(&p->rows), p->rows.clicks.count, per_click,
-                        per_click * mean, p->sink.hash);
+    int size =
+        snprintf(more, sizeof(more),
+                 ",\"clicks\":\"%s\",\"items\":%zu,\"examples_per_click\":%.2f,"
+                 "\"examples_per_s\":%.0f,\"cpu_us_per_click\":%.2f,"
+                 "\"hash\":\"%016" PRIx64 "\"",
+                 click_rows_name(&p->rows), p->rows.clicks.count, per_click, per_click * mean,
+                 (double)cpu_ns * 1e-3 / (double)(stretch * BENCH_RUNS), p->sink.hash);
     phases_text(&before, &after, more + size, sizeof(more) - (size_t)size);
     bench_print_runs(p->options, &runs, more);
     return LEAT_OK;
@@ -143,8 +150,14 @@ leat_status bench_pipeline(const struct bench_options *options, leat_error *err)
     TRY_OR(status, config_parse(slice_of(click_rows_config), "bench", &p->config, err), out);
     TRY_OR(status, builder_create(schema_event(), &p->builder, err), out);
     TRY_OR(status, click_rows_open(&p->rows, p->options->input, err), out);
+    uint64_t hash = 0;
     for (size_t i = 0; i < sizeof(threads) / sizeof(threads[0]) && status == LEAT_OK; i++) {
         status = play_with(p, threads[i], err);
+        hash = i == 0 ? p->sink.hash : hash;
+        if (status == LEAT_OK && p->sink.hash != hash) {
+            status =
+                error_set(err, LEAT_CORRUPT, "%d threads made other examples than 1", threads[i]);
+        }
     }
 out:
     click_rows_close(&p->rows);
