@@ -612,6 +612,48 @@ static void test_damaged_blocks(void **state) {
     lines_clear(&host.lines);
 }
 
+/* The block of key group 1 of fill_profile, byte for byte; `operator_test --write-golden` writes
+ * it anew. */
+#define GOLDEN LEAT_SOURCE_DIR "/tests/golden/savepoint_v1.block"
+
+static void write_golden(void) {
+    struct host host = {0};
+    fill_profile(&host);
+    struct host_block *blocks = host_save(&host);
+    FILE *file = fopen(GOLDEN, "wb");
+    assert_non_null(file);
+    size_t size = blocks[1].bytes.size;
+    assert_int_equal(fwrite(blocks[1].bytes.data, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+    host_blocks_free(&host, blocks);
+    host_close(&host);
+    lines_clear(&host.lines);
+}
+
+static void test_golden_block(void **state) {
+    (void)state;
+    struct host host = {0};
+    fill_profile(&host);
+    struct host_block *blocks = host_save(&host), golden = {{0}, 0};
+    FILE *file = fopen(GOLDEN, "rb");
+    assert_non_null(file);
+    char bytes[4096];
+    for (size_t n; (n = fread(bytes, 1, sizeof(bytes), file)) > 0;) {
+        table_add(&golden.bytes, bytes, n);
+    }
+    fclose(file);
+    assert_int_equal(golden.bytes.size, blocks[1].bytes.size);
+    assert_memory_equal(golden.bytes.data, blocks[1].bytes.data, golden.bytes.size);
+    leat_operator *op = open_kind("profile", HOST_CONFIG, (leat_key_groups){4, 0, 4});
+    leat_error err = {0};
+    host_check(restore_one(&golden, 1, op, &err), &err);
+    leat_operator_close(op);
+    free(golden.bytes.data);
+    host_blocks_free(&host, blocks);
+    host_close(&host);
+    lines_clear(&host.lines);
+}
+
 static void test_blocks_of_others(void **state) {
     (void)state;
     struct host host = {0};
@@ -782,7 +824,11 @@ static void test_lookups_beside_the_stream(void **state) {
     lines_clear(&host.lines);
 }
 
-int main(void) {
+int main(int count, char **words) {
+    if (count == 2 && strcmp(words[1], "--write-golden") == 0) {
+        write_golden();
+        return 0;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open_refuses),
         cmocka_unit_test(test_key_groups_are_the_golden_ones),
@@ -796,6 +842,7 @@ int main(void) {
         cmocka_unit_test(test_time_is_checked),
         cmocka_unit_test(test_memory_is_told_and_bounded),
         cmocka_unit_test(test_damaged_blocks),
+        cmocka_unit_test(test_golden_block),
         cmocka_unit_test(test_blocks_of_others),
         cmocka_unit_test(test_snapshots_beside_the_stream),
         cmocka_unit_test(test_lookups),
