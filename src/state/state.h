@@ -13,9 +13,8 @@
  * may enter a group to read. Pointers are valid while inside. Nobody blocks
  * inside.
  *
- * Freeze is short: it marks the groups and returns. A frozen group is serialised by whoever comes
- * first: the thread that writes the snapshot, or the writer just before it first changes the group.
- */
+ * Freeze is short: it counts a version up and returns. A page of an older version is copied aside
+ * by the writer just before it first changes it, unless the snapshot was given it before. */
 #ifndef STATE_STATE_H
 #define STATE_STATE_H
 
@@ -31,9 +30,14 @@ enum { STATE_RECORD_MAX = 64 << 10, STATE_ID_MAX = 255 };
 struct state_budget {
     int64_t bytes_max;
     _Atomic int64_t bytes_used;
-    _Atomic uint64_t refused;    /* records, or due times of some, refused beyond the budget or for
-                                    want of memory */
+    _Atomic uint64_t refused;    /* records refused beyond the budget or for want of memory */
     _Atomic uint64_t collisions; /* records refused because their hash belongs to another id */
+
+    /* Copies of pages that change while a snapshot of them is written: beyond the bound a writer
+     * waits for the snapshot, as long as one is being written. */
+    int64_t copies_max; /* 0: no bound */
+    _Atomic int64_t copies_used;
+    _Atomic int64_t copies_most; /* the highest so far */
 };
 
 /* Which time a due time is of: append time as it is pushed, or event time (a watermark). */
@@ -139,8 +143,9 @@ typedef leat_status (*state_source)(void *context, void *data, size_t count, lea
 
 /* Writer, outside any group. One snapshot at a time (LEAT_AGAIN while one is open). */
 leat_status state_freeze(struct state *state, struct state_snapshot **out, leat_error *err);
-/* Any one thread: the block of a group as it was at the freeze. Blocks may be written once each, in
- * any order. Layout: state_file.h of this room draws it (version, checksum, sorted records). */
+/* Any one thread: the block of a group as it was at the freeze. Each group is given out once, as a
+ * block or as pages, in any order. Layout: state_file.h of this room draws it (version, checksum,
+ * sorted records). Needs memory for the group's pages and the block. */
 leat_status state_snapshot_write(struct state_snapshot *snapshot, uint32_t group, state_sink sink,
                                  void *context, leat_error *err);
 void state_snapshot_release(struct state_snapshot *snapshot);
@@ -159,9 +164,12 @@ typedef leat_status (*state_page_sink)(void *context, const struct state_page_im
                                        leat_error *err);
 
 uint64_t state_snapshot_version(const struct state_snapshot *snapshot);
+/* Right after the freeze, by the writer: pages of this version and before will not be asked for
+ * with data, so that nobody need copy them. May be left out. */
+void state_snapshot_since(struct state_snapshot *snapshot, uint64_t since);
 /* Any one thread: every page of a group as it was at the freeze, in order of number; those of
- * `since` or older come without data (0: all with data). Pages and blocks of one snapshot may both
- * be asked for; pages of a group once. */
+ * `since` or older come without data (0: all with data), but never less than state_snapshot_since
+ * said. */
 leat_status state_snapshot_pages(struct state_snapshot *snapshot, uint32_t group, uint64_t since,
                                  state_page_sink sink, void *context, leat_error *err);
 

@@ -1,15 +1,24 @@
-/* Due times of all records of a state: one heap ordered by (time, kind, hash, part). Internal.
+/* Due times of the records of one key group by one clock: a timer wheel. Internal to this room.
  *
  * An entry says "look at this record at this time, not later". The truth is the record's own
- * due_ms, so most changes leave the heap alone:
- * - moved later: the entry stays; when it comes to the top it is moved to the record's time;
+ * due_ms, so most changes leave the wheel alone:
+ * - moved later: the entry stays; when it comes to the top, the owner pushes another one;
  * - cleared, or the record removed: the entry stays and is dropped at the top;
  * - set, or moved earlier: one more entry.
- * Entries without use are bounded: more of them than records that have a due time, and
- * state_due_filter looks at every entry once. It meets a record by each of its entries, and keeps
- * the first: it turns `mark`, and a record whose SLOT_MARK is already so was met before.
+ * Entries without use are bounded: when there are more of them than records that have a due time,
+ * the owner clears the wheel and pushes each record's once.
  *
- * Threads: the writer only. */
+ *   tick = time / 1024 ms; `tick` of the wheel is how far it has turned
+ *   near    a heap of what lies at or before that tick, by (time, kind, hash, part)
+ *   level l bucket b: entries whose tick differs from the wheel's first in the digit l (base 64),
+ *           and has b there: level 0 are ticks, level 1 minutes, level 2 hours, level 3 days
+ *   far     the rest, half a year and more away
+ *
+ * An entry is a node of one pool, linked into its bucket, so turning the wheel moves links and
+ * needs no memory: only a push may fail. A push costs an append, and an entry is ordered among its
+ * tick's only (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987).
+ *
+ * Threads: the group's writer only. */
 #ifndef STATE_STATE_DUE_H
 #define STATE_STATE_DUE_H
 
@@ -20,31 +29,32 @@ struct state_due_entry {
     uint64_t hash;
     uint64_t part;
     uint32_t kind;
+    uint32_t next; /* the wheel's: node number + 1 of the next one of the bucket */
 };
+
+struct state_due_wheel;
 
 struct state_due {
     struct state_account *account;
-    struct state_due_entry *entries; /* four children a node */
-    size_t count;
-    size_t capacity;
-    size_t live;   /* records with a due time; kept by the owner */
-    uint16_t mark; /* 0 or SLOT_MARK: what every record with a due time carries now */
+    struct state_due_wheel *wheel; /* NULL until the first push */
+    size_t live;                   /* records with a due time; kept by the owner */
 };
 
 void state_due_init(struct state_due *due, struct state_account *account);
 void state_due_deinit(struct state_due *due);
-
-/* LEAT_FULL, LEAT_MEMORY: nothing changed. */
+/* `next` of the entry is not read. LEAT_FULL, LEAT_MEMORY: nothing changed. */
 leat_status state_due_push(struct state_due *due, const struct state_due_entry *entry,
                            leat_error *err);
-const struct state_due_entry *state_due_top(const struct state_due *due); /* NULL: empty */
-void state_due_drop(struct state_due *due);                               /* the top */
-void state_due_move(struct state_due *due, int64_t time_ms);              /* the top, later */
-
-/* There are so many entries without use that state_due_filter pays. */
+/* The first entry at or before `now_ms`; NULL: none. Turns the wheel. */
+const struct state_due_entry *state_due_peek(struct state_due *due, int64_t now_ms);
+void state_due_drop(struct state_due *due); /* what state_due_peek found */
+/* No entry lies before this time; INT64_MAX: there is none. */
+int64_t state_due_bound(const struct state_due *due);
+size_t state_due_count(const struct state_due *due);
+/* There are so many entries without use that clearing and pushing anew pays. */
 bool state_due_is_stale(const struct state_due *due);
-/* Turns the mark and keeps the entries for which `keep` says so; it may set their time. */
-void state_due_filter(struct state_due *due,
-                      bool (*keep)(void *context, struct state_due_entry *entry), void *context);
+/* Forgets all entries and keeps their memory: as many pushes as there were entries cannot fail. */
+void state_due_clear(struct state_due *due);
+int state_due_order(const struct state_due_entry *a, const struct state_due_entry *b); /* <0 0 >0 */
 
 #endif

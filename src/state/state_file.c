@@ -22,31 +22,30 @@ static void record_encode(const struct slot *slot, struct bytes *out) {
     }
     at[0] = slot->kind;
     at[1] = slot->id_size;
-    memcpy(at + 2, &slot->size, sizeof(slot->size));
+    uint32_t size = slot->size;
+    memcpy(at + 2, &size, sizeof(size));
     memcpy(at + 6, &slot->due_ms, sizeof(slot->due_ms));
     memcpy(at + 14, &slot->part, sizeof(slot->part));
     memcpy(at + BLOCK_RECORD_HEAD_BYTES, slot->id, slot->id_size);
     memcpy(at + BLOCK_RECORD_HEAD_BYTES + slot->id_size, slot_data_const(slot), slot->size);
 }
 
-static void head_encode(const struct state *state, uint32_t group, uint64_t record_bytes,
-                        struct bytes *out) {
+static void head_encode(const struct state *state, uint32_t group, uint32_t count,
+                        uint64_t record_bytes, struct bytes *out) {
     size_t name_size = strlen(state->name);
     bytes_append(out, block_magic, sizeof(block_magic));
     bytes_put_u16(out, BLOCK_VERSION);
     bytes_put_u16(out, (uint16_t)name_size);
     bytes_put_u32(out, group);
     bytes_put_u32(out, state->groups);
-    bytes_put_u64(out, state->group[group].count);
+    bytes_put_u64(out, count);
     bytes_put_u64(out, record_bytes);
     bytes_append(out, state->name, name_size);
 }
 
-leat_status state_block_encode(const struct state *state, uint32_t group, struct bytes *out,
-                               leat_error *err) {
-    uint32_t count = state->group[group].count;
-    struct state_group_item *items;
-    TRY(state_group_sort(&state->group[group], &items, err));
+leat_status state_block_items(const struct state *state, uint32_t group,
+                              const struct state_group_item *items, uint32_t count,
+                              struct bytes *out, leat_error *err) {
     uint64_t record_bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         record_bytes += slot_encoded(items[i].slot);
@@ -55,14 +54,23 @@ leat_status state_block_encode(const struct state *state, uint32_t group, struct
     /* At once, so that it fails before the work or not at all, and nothing is copied twice. */
     bytes_reserve(out, BLOCK_HEAD_BYTES + STATE_NAME_MAX + record_bytes + BLOCK_CHECKSUM_BYTES);
     if (!out->failed) {
-        head_encode(state, group, record_bytes, out);
+        head_encode(state, group, count, record_bytes, out);
         for (uint32_t i = 0; i < count; i++) {
             record_encode(items[i].slot, out);
         }
         bytes_put_u64(out, hash_bytes(out->data + begin, out->size - begin));
     }
-    memory_free(items);
     return bytes_status(out, err);
+}
+
+leat_status state_block_encode(const struct state *state, uint32_t group, struct bytes *out,
+                               leat_error *err) {
+    struct state_group_item *items;
+    TRY(state_group_sort(&state->group[group], &items, err));
+    leat_status status =
+        state_block_items(state, group, items, state->group[group].count, out, err);
+    memory_free(items);
+    return status;
 }
 
 /* --- reading --- */

@@ -24,7 +24,11 @@ enum {
     BLOCK_CHECKSUM_BYTES = 8,
 };
 
-/* Appends the block of a group to `out`. Nobody changes the group meanwhile. LEAT_MEMORY. */
+/* Appends the block of sorted items to `out`. LEAT_MEMORY. */
+leat_status state_block_items(const struct state *state, uint32_t group,
+                              const struct state_group_item *items, uint32_t count,
+                              struct bytes *out, leat_error *err);
+/* The same for a group as it stands. Nobody changes it meanwhile. */
 leat_status state_block_encode(const struct state *state, uint32_t group, struct bytes *out,
                                leat_error *err);
 

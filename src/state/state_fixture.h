@@ -87,6 +87,17 @@ static inline leat_status fixture_restore(struct state *state, uint32_t group,
     return state_restore(state, group, fixture_source, &reader, err);
 }
 
+/* Records with a due time. */
+static inline size_t fixture_live(const struct state *state) {
+    size_t live = 0;
+    for (uint32_t g = 0; g < state->groups; g++) {
+        for (int c = 0; c < STATE_CLOCKS; c++) {
+            live += state->group[g].due[c].live;
+        }
+    }
+    return live;
+}
+
 static inline void fixture_block(const struct state *state, uint32_t group, struct bytes *out) {
     bytes_init(out);
     assert_int_equal(state_block_encode(state, group, out, NULL), LEAT_OK);

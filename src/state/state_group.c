@@ -61,6 +61,29 @@ struct slot *state_group_find(const struct state_group *group, uint64_t hash, ui
     return NULL;
 }
 
+void state_group_prefetch(const struct state_group *group, const struct state_key *key) {
+    if (group->count > 0) {
+        uint64_t mix = key_mix(key->hash, key->kind, key->part);
+        __builtin_prefetch(&group->entries[(uint32_t)mix & (group->capacity - 1)]);
+    }
+}
+
+void state_group_prefetch_slot(const struct state_group *group, const struct state_key *key) {
+    if (group->count == 0) {
+        return;
+    }
+    uint64_t mix = key_mix(key->hash, key->kind, key->part);
+    uint32_t mask = group->capacity - 1;
+    for (uint32_t at = (uint32_t)mix & mask; group->entries[at]; at = (at + 1) & mask) {
+        if (((group->entries[at] ^ mix) & MIX_MASK) == 0) {
+            const char *slot = (const char *)entry_slot(group->entries[at]);
+            __builtin_prefetch(slot, 1);
+            __builtin_prefetch(slot + 64, 1);
+            return;
+        }
+    }
+}
+
 static void index_add(struct state_group *group, uint64_t entry) {
     uint32_t mask = group->capacity - 1;
     uint32_t at = entry_home(group, entry);
@@ -139,6 +162,16 @@ void state_group_remove(struct state_group *group, const struct slot *slot) {
     group->count--;
 }
 
+struct slot *state_group_next(const struct state_group *group, uint32_t *at) {
+    while (*at < group->capacity) {
+        uint64_t entry = group->entries[(*at)++];
+        if (entry) {
+            return entry_slot(entry);
+        }
+    }
+    return NULL;
+}
+
 struct slot *state_group_next_of(const struct state_group *group, uint64_t hash, struct slice id,
                                  uint32_t *at) {
     for (; *at < group->capacity; (*at)++) {
@@ -172,7 +205,7 @@ enum { PREFIX_ID_BYTES = 15 };
 
 /* So that most comparisons of a sort need not visit the records. Ids that end within the prefix may
  * have equal ones with longer ids, never wrongly ordered ones. */
-static struct state_group_item item_of(const struct slot *slot) {
+struct state_group_item state_group_item_of(const struct slot *slot) {
     uint8_t text[1 + PREFIX_ID_BYTES] = {slot->kind};
     memcpy(text + 1, slot->id, slot->id_size < PREFIX_ID_BYTES ? slot->id_size : PREFIX_ID_BYTES);
     struct state_group_item item = {.slot = slot};
@@ -196,6 +229,10 @@ static int item_order(const void *left, const void *right) {
     return state_order(&a_key, &b_key);
 }
 
+void state_group_items_sort(struct state_group_item *items, size_t count) {
+    qsort(items, count, sizeof(*items), item_order);
+}
+
 leat_status state_group_sort(const struct state_group *group, struct state_group_item **out,
                              leat_error *err) {
     size_t bytes = group->count * sizeof(**out);
@@ -206,11 +243,11 @@ leat_status state_group_sort(const struct state_group *group, struct state_group
     uint32_t count = 0;
     for (uint32_t i = 0; i < group->capacity; i++) {
         if (group->entries[i]) {
-            items[count++] = item_of(entry_slot(group->entries[i]));
+            items[count++] = state_group_item_of(entry_slot(group->entries[i]));
         }
     }
     INVARIANT(count == group->count, "%u entries, %u counted", count, group->count);
-    qsort(items, count, sizeof(*items), item_order);
+    state_group_items_sort(items, count);
     *out = items;
     return LEAT_OK;
 }

@@ -1,5 +1,5 @@
-/* A key group: its latch, its index of slots, and where it stands in a snapshot; and the state that
- * holds the groups. Internal to this room.
+/* A key group: its latch, its index of slots, its pages and due times; and the state that holds the
+ * groups. Internal to this room.
  *
  *   index  [entry | entry | 0 | entry | ...]     a power of two; linear probing; load <= 3/4
  *   entry  63            20 19         0         0: free
@@ -7,14 +7,7 @@
  *
  * `mix` are the low 20 bits of a mixed (hash, kind, part). They say where the entry is at home as
  * long as there are at most 2^20 entries, so that growing and deleting read the index only; and
- * they filter, so that a look-up reads as a rule one line of the index and the record.
- *
- * A snapshot takes a group through these steps; the latch guards `freeze`:
- *
- *   OPEN --freeze--> FROZEN --whoever serialises first--> WRITING --done--> OPEN
- *
- * While a group is WRITING nobody holds its latch for long and nobody changes it: readers go on,
- * the writer waits. */
+ * they filter, so that a look-up reads as a rule one line of the index and the record. */
 #ifndef STATE_STATE_GROUP_H
 #define STATE_STATE_GROUP_H
 
@@ -23,38 +16,50 @@
 #include "state/state_due.h"
 #include "state/state_pages.h"
 
-enum state_group_freeze { GROUP_OPEN, GROUP_FROZEN, GROUP_WRITING };
-
 struct state_group {
-    _Alignas(64) struct latch latch; /* a cache line a group */
-    enum state_group_freeze freeze;
+    _Alignas(64) struct latch latch; /* a cache line for what a look-up reads */
     uint32_t count;
     uint32_t capacity;
     uint64_t *entries;
+    struct state_pages pages;
+    struct state_due due[STATE_CLOCKS];
 };
 
-enum { STATE_NAME_MAX = 64, STATE_GROUPS_MAX = 32768 };
+enum { STATE_NAME_MAX = 64, STATE_GROUPS_MAX = 32768, STATE_KINDS = 256 };
 
 struct state {
     char name[STATE_NAME_MAX + 1];
     uint32_t groups;
-    _Atomic uint64_t count;
+    uint64_t version; /* of what is changed now; a freeze ends it */
     struct state_account account;
-    struct state_pages pages;
-    struct state_due due;
+    struct state_kind kinds[STATE_KINDS];
+    _Atomic int64_t now_ms[STATE_CLOCKS];
+    _Atomic int64_t *due_ms[STATE_CLOCKS];      /* by group: nothing is due before; its writer's */
+    _Atomic int64_t due_least_ms[STATE_CLOCKS]; /* of all of them, or less */
+    _Atomic bool failed;
     struct state_snapshot *_Atomic snapshot; /* the open one, or NULL */
-    struct state_group *group;               /* `groups` of them */
+    _Atomic uint64_t count;
+    struct state_group *group; /* `groups` of them */
 };
 
 void state_group_deinit(struct state_group *group, struct state_account *account);
 
+static inline struct state_group *state_group_of(const struct state *state, uint64_t hash) {
+    return &state->group[key_group_of(hash, state->groups)];
+}
+
 /* By (hash, kind, part); the caller compares the id. NULL: not there. */
 struct slot *state_group_find(const struct state_group *group, uint64_t hash, uint32_t kind,
                               uint64_t part);
+/* Brings the index line of a key near; and, once it is, the record. */
+void state_group_prefetch(const struct state_group *group, const struct state_key *key);
+void state_group_prefetch_slot(const struct state_group *group, const struct state_key *key);
 /* The first slot of an id at or after `*at`, which becomes its place in the index; NULL: no more.
  * After its removal the same place is to be looked at again. */
 struct slot *state_group_next_of(const struct state_group *group, uint64_t hash, struct slice id,
                                  uint32_t *at);
+/* The slots in the order of the index: `*at` moves on. NULL: no more. */
+struct slot *state_group_next(const struct state_group *group, uint32_t *at);
 /* Room for one more entry. LEAT_FULL, LEAT_MEMORY: nothing changed. */
 leat_status state_group_reserve(struct state_group *group, struct state_account *account,
                                 leat_error *err);
@@ -62,11 +67,14 @@ void state_group_insert(struct state_group *group, struct slot *slot); /* reserv
 void state_group_replace(struct state_group *group, const struct slot *old, struct slot *slot);
 void state_group_remove(struct state_group *group, const struct slot *slot);
 
-/* All slots in canonical order (kind, id bytes, part); an array of `count`, for memory_free. */
+/* Slots in canonical order (kind, id bytes, part). */
 struct state_group_item {
     uint64_t prefix[2]; /* kind and the first 15 bytes of the id, as they compare */
     const struct slot *slot;
 };
+struct state_group_item state_group_item_of(const struct slot *slot);
+void state_group_items_sort(struct state_group_item *items, size_t count);
+/* All slots of a group in that order; an array of `count`, for memory_free. */
 leat_status state_group_sort(const struct state_group *group, struct state_group_item **out,
                              leat_error *err);
 int state_order(const struct state_key *a, const struct state_key *b); /* <0, 0, >0 */

@@ -4,13 +4,15 @@
 
 #include "state/state_group.h"
 
-void state_snapshot_thaw_slow(struct state *state, struct state_group *group);
+void state_snapshot_touch_slow(struct state *state, struct state_group *group,
+                               struct page_ref *ref);
 
-/* Writer, inside the group, before the first change since it entered: a frozen group is serialised
- * first. The latch may be given up and taken again meanwhile; nothing of the group changes. */
-static inline void state_snapshot_thaw(struct state *state, struct state_group *group) {
-    if (__builtin_expect(group->freeze != GROUP_OPEN, 0)) {
-        state_snapshot_thaw_slow(state, group);
+/* Writer, inside the group, before each change of a page. The latch may be given up and taken again
+ * meanwhile; nothing of the group changes. */
+static inline void state_snapshot_touch(struct state *state, struct state_group *group,
+                                        struct page_ref *ref) {
+    if (__builtin_expect(ref->version != state->version, 0)) {
+        state_snapshot_touch_slow(state, group, ref);
     }
 }
 

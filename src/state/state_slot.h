@@ -1,0 +1,26 @@
+/* What a change of a record brings with it. Internal to this room; writer, inside the group. */
+#ifndef STATE_STATE_SLOT_H
+#define STATE_STATE_SLOT_H
+
+#include "state/state_snapshot.h"
+
+/* Before each change of a slot's bytes. */
+static inline void state_slot_touch(struct state *state, struct state_group *group,
+                                    const struct slot *slot) {
+    state_snapshot_touch(state, group, state_pages_ref(&group->pages, slot));
+}
+
+static inline struct state_due *state_slot_due(const struct state *state, struct state_group *group,
+                                               const struct slot *slot) {
+    return &group->due[state->kinds[slot->kind].clock];
+}
+
+void state_slot_remove(struct state *state, struct state_group *group, struct slot *slot);
+/* The slot was touched. LEAT_FULL, LEAT_MEMORY: nothing changed; clearing and moving later cannot
+ * fail. */
+leat_status state_slot_set_due(struct state *state, struct state_group *group, struct slot *slot,
+                               int64_t due_ms);
+/* The record was put or edited, and touched: where its kind expires it lives on. */
+leat_status state_slot_extend(struct state *state, struct state_group *group, struct slot *slot);
+
+#endif

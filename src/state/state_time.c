@@ -1,0 +1,177 @@
+/* Due times and expiry: the calls of state.h on time, over the wheels of all groups. */
+#include "state/state_slot.h"
+
+/* Tells that something of the group is due at `due_ms`. */
+static void due_tell(struct state *state, struct state_group *group, enum state_clock clock,
+                     int64_t due_ms) {
+    _Atomic int64_t *least[] = {&state->due_ms[clock][group - state->group],
+                                &state->due_least_ms[clock]};
+    for (int i = 0; i < 2; i++) {
+        int64_t now = atomic_load_explicit(least[i], memory_order_relaxed);
+        while (due_ms < now &&
+               !atomic_compare_exchange_weak_explicit(least[i], &now, due_ms, memory_order_relaxed,
+                                                      memory_order_relaxed)) {
+        }
+    }
+}
+
+static struct state_due_entry due_entry_of(const struct slot *slot) {
+    return (struct state_due_entry){
+        .time_ms = slot->due_ms, .hash = slot->hash, .part = slot->part, .kind = slot->kind};
+}
+
+/* Clears the wheel and pushes each record's due time once, which needs no more memory than there
+ * was. */
+static void due_renew(const struct state *state, struct state_group *group,
+                      enum state_clock clock) {
+    struct state_due *due = &group->due[clock];
+    state_due_clear(due);
+    uint32_t at = 0;
+    for (struct slot *slot; (slot = state_group_next(group, &at)) != NULL;) {
+        if (slot->due_ms != 0 && state->kinds[slot->kind].clock == clock) {
+            struct state_due_entry entry = due_entry_of(slot);
+            state_due_push(due, &entry, NULL);
+        }
+    }
+}
+
+/* The wheel must name the record at its due time or earlier; see state_due.h. */
+leat_status state_slot_set_due(struct state *state, struct state_group *group, struct slot *slot,
+                               int64_t due_ms) {
+    struct state_due *due = state_slot_due(state, group, slot);
+    int64_t old_ms = slot->due_ms;
+    if (due_ms != 0 && (old_ms == 0 || due_ms < old_ms)) {
+        struct state_due_entry entry = due_entry_of(slot);
+        entry.time_ms = due_ms;
+        if (state_due_is_stale(due)) {
+            due_renew(state, group, state->kinds[slot->kind].clock);
+        }
+        TRY(state_due_push(due, &entry, NULL));
+        due_tell(state, group, state->kinds[slot->kind].clock, due_ms);
+    }
+    due->live += due_ms != 0;
+    due->live -= old_ms != 0;
+    slot->due_ms = due_ms;
+    return LEAT_OK;
+}
+
+/* Inside the group: drops what is of no use before `now_ms` and removes what expired, until an
+ * entry stands at the top that is what its record says. NULL: none. */
+static const struct state_due_entry *due_settle(struct state *state, struct state_group *group,
+                                                enum state_clock clock, int64_t now_ms) {
+    struct state_due *due = &group->due[clock];
+    const struct state_due_entry *top;
+    while ((top = state_due_peek(due, now_ms)) != NULL) {
+        struct slot *slot = state_group_find(group, top->hash, top->kind, top->part);
+        bool due_now = slot && slot->due_ms != 0 && slot->due_ms == top->time_ms;
+        if (due_now && state->kinds[top->kind].expire_ms == 0) {
+            return top;
+        }
+        bool later = slot && slot->due_ms > top->time_ms;
+        state_due_drop(due); /* its node is free: the push cannot fail */
+        if (due_now) {
+            state_slot_remove(state, group, slot);
+        } else if (later) {
+            struct state_due_entry entry = due_entry_of(slot);
+            state_due_push(due, &entry, NULL);
+        }
+    }
+    return NULL;
+}
+
+static void due_publish(struct state *state, struct state_group *group, enum state_clock clock) {
+    atomic_store_explicit(&state->due_ms[clock][group - state->group],
+                          state_due_bound(&group->due[clock]), memory_order_relaxed);
+}
+
+/* Settles every group of the range that may have something due; the one whose top is first. */
+static struct state_group *due_first(struct state *state, enum state_clock clock, uint32_t first,
+                                     uint32_t end, int64_t now_ms) {
+    struct state_group *best = NULL;
+    struct state_due_entry best_top;
+    for (uint32_t i = first; i < end; i++) {
+        int64_t bound = atomic_load_explicit(&state->due_ms[clock][i], memory_order_relaxed);
+        if (bound > now_ms || (best && bound > best_top.time_ms)) {
+            continue;
+        }
+        struct state_group *group = &state->group[i];
+        latch_lock(&group->latch);
+        const struct state_due_entry *top = due_settle(state, group, clock, now_ms);
+        due_publish(state, group, clock);
+        if (top && (!best || state_due_order(top, &best_top) < 0)) {
+            best = group;
+            best_top = *top;
+        }
+        latch_unlock(&group->latch);
+    }
+    return best;
+}
+
+static int64_t due_least(const struct state *state, enum state_clock clock) {
+    int64_t least = INT64_MAX;
+    for (uint32_t i = 0; i < state->groups; i++) {
+        int64_t bound = atomic_load_explicit(&state->due_ms[clock][i], memory_order_relaxed);
+        least = bound < least ? bound : least;
+    }
+    return least;
+}
+
+bool state_next_due_in(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,
+                       int64_t now_ms, struct state_key *out, char id[STATE_ID_MAX + 1],
+                       int64_t *due_ms) {
+    bool all = first == 0 && end == state->groups;
+    if (all && atomic_load_explicit(&state->due_least_ms[clock], memory_order_relaxed) > now_ms) {
+        return false;
+    }
+    struct state_group *group = due_first(state, clock, first, end, now_ms);
+    if (!group) {
+        if (all) {
+            atomic_store_explicit(&state->due_least_ms[clock], due_least(state, clock),
+                                  memory_order_relaxed);
+        }
+        return false;
+    }
+    latch_lock(&group->latch);
+    const struct state_due_entry *top = state_due_peek(&group->due[clock], now_ms);
+    struct slot *slot = state_group_find(group, top->hash, top->kind, top->part);
+    state_due_drop(&group->due[clock]);
+    state_slot_touch(state, group, slot);
+    *due_ms = slot->due_ms;
+    state_slot_set_due(state, group, slot, 0); /* clearing needs no memory */
+    memcpy(id, slot->id, slot->id_size);
+    id[slot->id_size] = '\0';
+    *out = slot_key(slot);
+    out->id.data = id;
+    due_publish(state, group, clock);
+    latch_unlock(&group->latch);
+    return true;
+}
+
+bool state_next_due(struct state *state, int64_t now_ms, struct state_key *out,
+                    char id[STATE_ID_MAX + 1], int64_t *due_ms) {
+    return state_next_due_in(state, STATE_APPEND_TIME, 0, state->groups, now_ms, out, id, due_ms);
+}
+
+void state_now(struct state *state, enum state_clock clock, int64_t now_ms) {
+    _Atomic int64_t *now = &state->now_ms[clock];
+    int64_t old_ms = atomic_load_explicit(now, memory_order_relaxed);
+    while (now_ms > old_ms &&
+           !atomic_compare_exchange_weak_explicit(now, &old_ms, now_ms, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+    }
+}
+
+/* --- expiry --- */
+
+/* Looked at anew only when 1/16 of its life is over. */
+leat_status state_slot_extend(struct state *state, struct state_group *group, struct slot *slot) {
+    const struct state_kind *kind = &state->kinds[slot->kind];
+    if (kind->expire_ms == 0) {
+        return LEAT_OK;
+    }
+    int64_t now_ms = atomic_load_explicit(&state->now_ms[kind->clock], memory_order_relaxed);
+    if (now_ms == INT64_MIN || slot->due_ms >= now_ms + kind->expire_ms) {
+        return LEAT_OK;
+    }
+    return state_slot_set_due(state, group, slot, now_ms + kind->expire_ms + kind->expire_ms / 16);
+}
