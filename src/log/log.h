@@ -51,6 +51,8 @@ struct log_recovery {
     uint64_t segments;
     uint64_t commits;
     uint64_t bytes_cut;
+    uint64_t frames_rewritten; /* because persons were forgotten: a replay from the log's start
+                                  gives another state than the one that lived on */
     char report[256];
 };
 

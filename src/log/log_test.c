@@ -3,6 +3,7 @@
  *
  * `log_test --write-golden` writes tests/golden/log_v2.seg anew. */
 #include "base/thread.h"
+#include "log/log_erase.h"
 #include "log/log_fixture.h"
 #include "log/segment.h"
 
@@ -710,6 +711,27 @@ static void test_golden_segment_of_version_1(void **state) {
         }
     }
     assert_int_equal(log_read(reader, &entry, NULL), LEAT_AGAIN);
+    log_reader_close(reader);
+    /* Erasing makes frames of version 2 of it. */
+    struct log_erasure *erasure;
+    leat_status status = log_erase_begin(f->log, UINT64_MAX, &erasure, NULL);
+    while (status == LEAT_OK) {
+        status = log_erase_step(erasure, NULL);
+    }
+    assert_int_equal(status, LEAT_END);
+    assert_int_equal(log_erase_rows(erasure), 1);
+    log_erase_end(erasure);
+    uint64_t end = log_end(f->log);
+    fixture_close(f);
+    fixture_open(f);
+    assert_int_equal(log_end(f->log), end);
+    assert_int_equal(f->recovery.frames_rewritten, 4);
+    assert_int_equal(log_reader_open(f->log, 0, &reader, NULL), LEAT_OK);
+    assert_int_equal(log_read(reader, &entry, NULL), LEAT_OK);
+    assert_int_equal(entry.frame.version, 2);
+    assert_int_equal(entry.frame.generation, 1);
+    assert_true(record_is_erased(&entry.batch, 2));
+    assert_true(slice_is(batch_text(&entry.batch, EVENT_USER, 1), "u1"));
     log_reader_close(reader);
 }
 

@@ -21,6 +21,7 @@ struct scan {
     struct commit_cursor cursor;
     uint32_t salt;
     uint64_t commits;
+    uint64_t rewritten;
     struct forget_list *forgets;
     struct batch batch; /* of the frame at hand */
 };
@@ -101,6 +102,7 @@ static leat_status scan_follow(const struct scan *scan, uint64_t offset, const s
 
 /* Takes in a frame that follows: its salt, its forget rows. */
 static leat_status scan_take(struct scan *scan, const struct frame *frame, leat_error *err) {
+    scan->rewritten += frame->generation > 0;
     if (frame->salt != 0) {
         scan->salt = frame->salt;
         scan->salted = true;
@@ -260,6 +262,7 @@ leat_status recovery_run(struct disk *disk, const char *folder, uint32_t log_id,
     segment_window_deinit(&scan.window);
     report->segments = segments->count;
     report->commits = scan.commits;
+    report->frames_rewritten = scan.rewritten;
     out->cursor = scan.cursor;
     out->salt = scan.salt;
     return status;
