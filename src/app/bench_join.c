@@ -117,8 +117,10 @@ static void batch_push(struct bench_join *bench) {
         row->item_hash = hash_slice(row->item);
         row->request_hash = hash_slice(row->request);
     }
-    join_advance(bench->join, 0, GROUPS, bench->batch[BATCH - 1].watermark_ms,
-                 bench->batch[0].sequence, &out);
+    for (uint32_t group = 0; group < GROUPS; group++) {
+        join_advance(bench->join, group, group + 1, bench->batch[BATCH - 1].watermark_ms,
+                     bench->batch[0].sequence, &out);
+    }
     join_push_batch(bench->join, bench->batch, BATCH, NULL, &out);
 }
 

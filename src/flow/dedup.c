@@ -7,7 +7,7 @@ struct dedup {
     int64_t window_ms;
 };
 
-enum { DEDUP_ID = 0 };
+enum { DEDUP_ID = 0, DEDUP_BATCH = 32 };
 
 leat_status dedup_open(const struct config *config, struct state_budget *budget, struct dedup **out,
                        leat_error *err) {
@@ -62,18 +62,25 @@ bool dedup_push(struct dedup *dedup, const struct row *row) {
 }
 
 void dedup_push_batch(struct dedup *dedup, const struct dedup_row *rows, int count, bool *passes) {
-    for (int i = 0; i < count; i++) {
-        passes[i] = push_one(dedup, &rows[i]);
+    struct state_key keys[DEDUP_BATCH];
+    for (int from = 0; from < count; from += DEDUP_BATCH) {
+        int end = from + DEDUP_BATCH < count ? from + DEDUP_BATCH : count;
+        for (int i = from; i < end; i++) {
+            keys[i - from] = (struct state_key){rows[i].hash, rows[i].id, DEDUP_ID, 0};
+        }
+        state_prefetch(dedup->state, keys, end - from);
+        for (int i = from; i < end; i++) {
+            passes[i] = push_one(dedup, &rows[i]);
+        }
     }
 }
 
 void dedup_now_in(struct dedup *dedup, uint32_t first_group, uint32_t end_group, int64_t now_ms) {
-    (void)first_group;
-    (void)end_group;
     struct state_key key;
     char id[STATE_ID_MAX + 1];
     int64_t due_ms;
-    while (state_next_due(dedup->state, now_ms, &key, id, &due_ms)) {
+    while (state_next_due_in(dedup->state, STATE_APPEND_TIME, first_group, end_group, now_ms, &key,
+                             id, &due_ms)) {
         state_enter(dedup->state, key.hash);
         state_remove(dedup->state, &key);
         state_leave(dedup->state, key.hash);

@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "flow/join_label.h"
 
-enum { JOIN_REPEAT_MS = 60000 };
+enum { JOIN_REPEAT_MS = 60000, JOIN_BATCH = 32 };
 
 struct join {
     struct join_terms terms;
@@ -22,8 +22,12 @@ leat_status join_open(const struct config *config, struct state_budget *budget,
     join->budget = budget;
     join->metrics = metrics;
     join_terms_init(&join->terms, config);
-    struct state_options options = {
-        .name = "join", .groups = (uint32_t)config->root.key_groups, .budget = budget};
+    const struct state_kind kind = {.clock = STATE_EVENT_TIME};
+    struct state_options options = {.name = "join",
+                                    .groups = (uint32_t)config->root.key_groups,
+                                    .budget = budget,
+                                    .kinds = &kind, /* JOIN_RECORD */
+                                    .kind_count = 1};
     leat_status status = state_open(&options, &join->state, err);
     if (status < 0) {
         memory_free(join);
@@ -475,10 +479,18 @@ static bool push_one(struct join *join, const struct join_row *row, const struct
 
 void join_push_batch(struct join *join, const struct join_row *rows, int count, bool *found,
                      const struct join_out *out) {
-    for (int i = 0; i < count; i++) {
-        bool one = push_one(join, &rows[i], out);
-        if (found) {
-            found[i] = one;
+    struct state_key keys[JOIN_BATCH];
+    for (int from = 0; from < count; from += JOIN_BATCH) {
+        int end = from + JOIN_BATCH < count ? from + JOIN_BATCH : count;
+        for (int i = from; i < end; i++) {
+            keys[i - from] = row_key(&rows[i]); /* of what is not keyed it is a hint to no avail */
+        }
+        state_prefetch(join->state, keys, end - from);
+        for (int i = from; i < end; i++) {
+            bool one = push_one(join, &rows[i], out);
+            if (found) {
+                found[i] = one;
+            }
         }
     }
 }
@@ -525,7 +537,8 @@ bool join_wants_features(struct join *join, const struct row *row) {
     if (!row->user.data || (row->kind != ROW_IMPRESSION && !is_whole(join, &lean))) {
         return false;
     }
-    /* With lateness a row that is still to be pushed may see, and so end, the showing of this one. */
+    /* With lateness a row that is still to be pushed may see, and so end, the showing of this one.
+     */
     if (row->kind == ROW_ACTION || join->terms.lateness_ms > 0) {
         return true;
     }
@@ -621,12 +634,11 @@ static void settle(struct join *join, const struct state_key *key, int64_t due_m
 
 void join_advance(struct join *join, uint32_t first_group, uint32_t end_group, int64_t watermark_ms,
                   uint64_t sequence, const struct join_out *out) {
-    (void)first_group;
-    (void)end_group;
     struct state_key key;
     char id[STATE_ID_MAX + 1];
     int64_t due_ms;
-    while (state_next_due(join->state, watermark_ms, &key, id, &due_ms)) {
+    while (state_next_due_in(join->state, STATE_EVENT_TIME, first_group, end_group, watermark_ms,
+                             &key, id, &due_ms)) {
         state_enter(join->state, key.hash);
         settle(join, &key, due_ms, sequence, out);
         state_leave(join->state, key.hash);
