@@ -5,6 +5,8 @@
 #include "base/thread.h"
 #include "learn/example_queue.h"
 
+#include <inttypes.h>
+
 /* Checkpoints are made one at a time; more markers than this are a caller's mistake or a trainer
  * that stands still, and refused. */
 enum { MARKS_MAX = 16 };
@@ -76,20 +78,7 @@ static void drop_marks(struct trainer *trainer) {
     }
 }
 
-static void consume(struct trainer *trainer, const struct queue_entry *entry) {
-    struct mark mark;
-    switch (entry->kind) {
-    case QUEUE_EXAMPLE: model_learn(trainer->model, &entry->example); break;
-    case QUEUE_REACH: reach(trainer, entry->example.sequence); break;
-    case QUEUE_MARK:
-        if (pop_mark(trainer, &mark)) {
-            freeze_for(trainer, &mark);
-        }
-        break;
-    }
-}
-
-/* Examples are lost: to go on would make weights that no replay makes. */
+/* Examples are lost, or were not learnt whole: to go on would make weights that no replay makes. */
 static void fail(struct trainer *trainer, const leat_error *err) {
     mutex_lock(&trainer->mutex);
     trainer->error = *err;
@@ -99,6 +88,32 @@ static void fail(struct trainer *trainer, const leat_error *err) {
     drop_marks(trainer);
 }
 
+static void learn(struct trainer *trainer, const struct example *example) {
+    uint64_t refusals = memory_refusals();
+    model_learn(trainer->model, example);
+    if (memory_refusals() != refusals) {
+        leat_error err;
+        error_set(&err, LEAT_MEMORY,
+                  "the trainer found no memory for the ids of row %" PRIu64
+                  "; add memory or lower model.memory, then start again",
+                  example->sequence);
+        fail(trainer, &err);
+    }
+}
+
+static void consume(struct trainer *trainer, const struct queue_entry *entry) {
+    struct mark mark;
+    switch (entry->kind) {
+    case QUEUE_EXAMPLE: learn(trainer, &entry->example); break;
+    case QUEUE_REACH: reach(trainer, entry->example.sequence); break;
+    case QUEUE_MARK:
+        if (pop_mark(trainer, &mark)) {
+            freeze_for(trainer, &mark);
+        }
+        break;
+    }
+}
+
 static void *train(void *argument) {
     struct trainer *trainer = argument;
     leat_error err = {.status = LEAT_OK};
@@ -106,7 +121,8 @@ static void *train(void *argument) {
     while ((status = queue_take(trainer->queue, &err)) == LEAT_OK) {
         struct queue_entry entry;
         while (queue_next(trainer->queue, &entry)) {
-            if (atomic_load_explicit(&trainer->closing, memory_order_relaxed)) {
+            if (atomic_load_explicit(&trainer->closing, memory_order_relaxed) ||
+                atomic_load_explicit(&trainer->failed, memory_order_relaxed)) {
                 return NULL;
             }
             consume(trainer, &entry);
@@ -191,12 +207,14 @@ static void tell_spilled(struct trainer *trainer) {
 }
 
 static leat_status push(struct trainer *trainer, const struct queue_entry *entry, leat_error *err) {
-    if (!trainer->queue) {
+    if (!trainer->queue && !atomic_load_explicit(&trainer->failed, memory_order_relaxed)) {
         consume(trainer, entry);
-        return LEAT_OK;
     }
     if (atomic_load_explicit(&trainer->failed, memory_order_acquire)) {
         return failure(trainer, err);
+    }
+    if (!trainer->queue) {
+        return LEAT_OK;
     }
     leat_status status = queue_push(trainer->queue, entry, err);
     tell_spilled(trainer);
