@@ -10,12 +10,15 @@ enum { BENCH_RUNS = 5, BENCH_THREADS_MAX = 16 }; /* runs that count, after one t
 
 struct bench_options {
     bool json;
+    uint64_t size;      /* bytes of the state, of freeze and restore */
     const char *folder; /* where data folders are made; NULL: see scratch.h */
     const char *input;  /* a folder of clicks for `pipeline`; NULL: made up */
 };
 
 leat_status bench_ingest(const struct bench_options *options, leat_error *err);
 leat_status bench_ingest_http(const struct bench_options *options, leat_error *err);
+leat_status bench_freeze(const struct bench_options *options, leat_error *err);
+leat_status bench_restore(const struct bench_options *options, leat_error *err);
 leat_status bench_feed(const struct bench_options *options, leat_error *err);
 leat_status bench_pipeline(const struct bench_options *options, leat_error *err);
 leat_status bench_group(const struct bench_options *options, leat_error *err);

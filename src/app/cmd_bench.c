@@ -1,6 +1,7 @@
 /* `leat bench`: how fast, as one line a case. */
 #include "app/bench.h"
 #include "app/command.h"
+#include "base/text.h"
 
 #include <string.h>
 
@@ -14,6 +15,9 @@ static const struct bench benches[] = {
     {"ingest", "Events acknowledged on disk a second, parsed and appended in this process.",
      bench_ingest},
     {"ingest-http", "The same over HTTP on loopback.", bench_ingest_http},
+    {"freeze", "Changes of a large state while checkpoints are written, evenly and by Zipf's law.",
+     bench_freeze},
+    {"restore", "A large state out of a checkpoint, back in service.", bench_restore},
     {"feed", "Latency of pages over HTTP at a fixed rate, while events arrive.", bench_feed},
     {"pipeline", "Clicks through all of flow a second, with every feature, and no learning.",
      bench_pipeline},
@@ -22,6 +26,7 @@ static const struct bench benches[] = {
     {"join", "Served rows and actions joined a second and core, 5,000,000 showings open.",
      bench_join},
 };
+enum { BENCH_SIZE_MIN = 1 << 20 };
 enum { BENCH_COUNT = sizeof(benches) / sizeof(benches[0]) };
 
 static int list_benches(void) {
@@ -48,15 +53,17 @@ static leat_status run_benches(const char *name, const struct bench_options *opt
 
 int command_bench(int argc, char **argv) {
     struct bench_options options = {.json = false};
+    const char *size = "4GiB";
     const struct option table[] = {
         {"json", 0, NULL, "One line of JSON a case.", NULL, &options.json},
         {"data", 0, "DIR", "Where data folders are made and removed (default $TMPDIR or /var/tmp).",
          &options.folder, NULL},
         {"input", 0, "DIR", "Globo's clicks for pipeline and group (default: made up).",
          &options.input, NULL},
+        {"size", 0, "BYTES", "State of freeze and restore (default 4GiB).", &size, NULL},
     };
     const struct usage usage = {
-        "leat bench [NAME] [--json] [--data DIR] [--input DIR]",
+        "leat bench [NAME] [--json] [--data DIR] [--input DIR] [--size BYTES]",
         "Measures: a run to warm up, then five. Without a name it lists what there is.", table,
         sizeof(table) / sizeof(table[0])};
     int rest;
@@ -68,5 +75,9 @@ int command_bench(int argc, char **argv) {
         return list_benches();
     }
     leat_error err = {.message = ""};
+    if (!text_to_size(slice_of(size), &options.size) || options.size < BENCH_SIZE_MIN) {
+        fprintf(stderr, "leat bench: --size: '%s' is not a size of 1MiB or more\n", size);
+        return COMMAND_MISUSED;
+    }
     return run_benches(argv[1], &options, &err) < 0 ? command_fail(argv[0], &err) : COMMAND_FINE;
 }

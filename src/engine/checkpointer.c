@@ -103,6 +103,10 @@ leat_status checkpointer_freeze(struct engine *engine, leat_error *err) {
     }
     for (int i = 0; i < FLOW_STATES && status >= 0; i++) {
         status = state_freeze(flow_state(engine->flow, i), &engine->job.states[i], err);
+        if (status == LEAT_OK && engine->chain && !engine->job.whole) {
+            uint64_t since = checkpoint_chain_version(engine->chain, flow_state_name(i));
+            state_snapshot_since(engine->job.states[i], since);
+        }
     }
     if (status >= 0) {
         status = trainer_mark(engine->trainer, model_frozen, engine, err);

@@ -6,13 +6,6 @@
 leat_status checkpoint_state(struct checkpoint_writer *writer, const char *name,
                              struct state_snapshot *snapshot, uint32_t groups, leat_error *err) {
     uint64_t since;
-    if (state_snapshot_version(snapshot) == 0) { /* the state has no pages yet */
-        TRY(checkpoint_part(writer, name, err));
-        for (uint32_t group = 0; group < groups; group++) {
-            TRY(state_snapshot_write(snapshot, group, checkpoint_write, writer, err));
-        }
-        return LEAT_OK;
-    }
     TRY(checkpoint_pages(writer, name, state_snapshot_version(snapshot), &since, err));
     for (uint32_t group = 0; group < groups; group++) {
         TRY(state_snapshot_pages(snapshot, group, since, checkpoint_page, writer, err));
