@@ -302,7 +302,9 @@ static bool push_showing(struct turn *turn) {
     const struct join_row *row = turn->row;
     const struct join_terms *terms = &turn->join->terms;
     struct join_entry *showing = find_request(turn);
-    if (!turn->judged && (is_ahead(turn) || (showing && !is_alive(turn, showing)))) {
+    /* Where nobody looks features up, an impression waits for its served row. */
+    bool early = is_ahead(turn) || (showing ? !is_alive(turn, showing) : !row->featured);
+    if (!turn->judged && early) {
         return wait_for(turn);
     }
     if (showing && !is_alive(turn, showing)) {
@@ -593,7 +595,8 @@ static void judge_waiting(struct turn *turn) {
     while ((entry = waiting_first(turn)) != NULL) {
         struct taken taken;
         take(turn, entry, &taken);
-        if (taken.row.action >= turn->join->terms.config->action_count) {
+        if (taken.row.kind == ROW_ACTION &&
+            taken.row.action >= turn->join->terms.config->action_count) {
             continue; /* the configuration has lost it since */
         }
         turn->row = &taken.row;
