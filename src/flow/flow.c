@@ -45,6 +45,7 @@ leat_status flow_open(const struct flow_options *options, struct flow **out, lea
     }
     flow->options = *options;
     flow->budget.bytes_max = options->config->flow.memory;
+    flow->budget.copies_max = options->config->checkpoint.reserve;
     flow->operators.config = options->config;
     flow->operators.metrics = options->metrics;
     leat_status status = operators_open(&flow->operators, &flow->budget, err);
