@@ -126,6 +126,7 @@ struct sim {
     bool hurt;           /* calls may fail from now to the end of the life */
     bool full, was_full; /* the disk is bounded just now; was in this life */
     bool in_checkpoint;
+    uint64_t checkpoint_sequence; /* of the newest that was answered well */
 
     struct engine_digest digest; /* of the last healthy moment at the log's end; count 0: none */
     uint64_t steps, crashes, checkpoints, examples_checked, pages_checked; /* for the report */

@@ -127,6 +127,10 @@ leat_status sim_open(struct sim *sim, bool without_checkpoints, int batch_rows) 
     }
     if (!sim_hurt(sim)) {
         sim_examples_opened(sim, report.checkpoint_sequence);
+        CHECK(without_checkpoints || report.checkpoint_sequence >= sim->checkpoint_sequence,
+              "checkpoint %llu was written, %llu is used",
+              (unsigned long long)sim->checkpoint_sequence,
+              (unsigned long long)report.checkpoint_sequence);
     }
     return status;
 }
@@ -156,7 +160,10 @@ void sim_checkpoint(struct sim *sim) {
     sim->in_checkpoint = true;
     leat_status status = engine_checkpoint(sim->engine, &sim->err);
     sim->in_checkpoint = false;
-    sim->checkpoints += status >= 0;
+    if (status >= 0) {
+        sim->checkpoints++;
+        sim->checkpoint_sequence = sim->engine->checkpoint_sequence;
+    }
     CHECK(status >= 0 || sim_hurt(sim), "no checkpoint on a healthy disk: %s", sim->err.message);
 }
 
