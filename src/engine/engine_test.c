@@ -107,6 +107,41 @@ static void same_log_same_everything(void **state) {
     }
 }
 
+/* Commits of hundreds of rows, so that runner.threads share the work. */
+static void threads_change_nothing(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"click", "click", "click", "impression", "hide"};
+    struct fixture f;
+    struct rng rng;
+    fixture_init(&f, fixture_config, 3);
+    rng_init(&rng, 3);
+    fixture_open(&f, true, 0);
+    items_add(&f);
+    for (int commit = 0; commit < 12; commit++) {
+        manual_clock_set(&f.clock, clock_now_ms(&f.clock.clock) + (int64_t)rng_below(&rng, 40000));
+        for (int i = 0; i < 300; i++) {
+            fixture_add(&f, kinds[rng_below(&rng, 5)], (int)rng_below(&rng, PEOPLE),
+                        (int)rng_below(&rng, ITEMS));
+        }
+        assert_int_equal(fixture_append(&f), LEAT_OK);
+    }
+    assert_int_equal(engine_run(f.engine, UINT64_MAX, &f.err), LEAT_OK);
+    struct engine_digest digest;
+    struct bytes pages;
+    bytes_init(&pages);
+    assert_int_equal(engine_digest(f.engine, &digest, &f.err), LEAT_OK);
+    pages_print(&f, &pages);
+    engine_abandon(f.engine);
+    const int threads[] = {2, 4, 8};
+    for (size_t t = 0; t < sizeof(threads) / sizeof(threads[0]); t++) {
+        f.config->runner.threads = threads[t];
+        reopen_and_compare(&f, true, 0, &digest, &pages);
+        reopen_and_compare(&f, true, 97, &digest, &pages);
+    }
+    bytes_deinit(&pages);
+    fixture_deinit(&f);
+}
+
 static void close_writes_a_checkpoint(void **state) {
     (void)state;
     struct fixture f;
@@ -272,11 +307,9 @@ static void key_groups_stay(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_log_same_everything),
-        cmocka_unit_test(close_writes_a_checkpoint),
-        cmocka_unit_test(gone_is_gone),
-        cmocka_unit_test(a_page_allocates_nothing),
-        cmocka_unit_test(a_second_process_is_kept_out),
+        cmocka_unit_test(same_log_same_everything),  cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(close_writes_a_checkpoint), cmocka_unit_test(gone_is_gone),
+        cmocka_unit_test(a_page_allocates_nothing),  cmocka_unit_test(a_second_process_is_kept_out),
         cmocka_unit_test(key_groups_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

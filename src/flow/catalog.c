@@ -295,6 +295,14 @@ static bool item_view(struct catalog *catalog, const struct state_key *key,
     return record != NULL;
 }
 
+void catalog_ahead(const struct catalog *catalog, const uint64_t *items, int count) {
+    struct state_key keys[ROW_AHEAD_MAX];
+    for (int i = 0; i < count; i++) {
+        keys[i] = (struct state_key){.hash = items[i], .kind = CATALOG_ITEM};
+    }
+    state_prefetch(catalog->state, keys, count);
+}
+
 bool catalog_read(struct catalog *catalog, uint64_t item, struct catalog_view *out) {
     struct state_key key = item_key((struct slice){NULL, 0}, item, CATALOG_ITEM);
     return item_view(catalog, &key, out);

@@ -188,6 +188,16 @@ void pairs_push(struct pairs *pairs, const struct row *row, const uint64_t *sess
     }
 }
 
+void pairs_ahead(const struct pairs *pairs, const uint64_t *items, int count) {
+    struct state_key keys[ROW_AHEAD_MAX];
+    for (uint32_t kind = PAIRS_OUT; kind <= PAIRS_IN; kind++) {
+        for (int i = 0; i < count; i++) {
+            keys[i] = (struct state_key){.hash = items[i], .kind = kind};
+        }
+        state_prefetch(pairs->state, keys, count);
+    }
+}
+
 static bool copy_side(const struct side_record *side, struct arena *arena,
                       struct pairs_copied *out) {
     *out = (struct pairs_copied){0};

@@ -165,6 +165,33 @@ static void phase_dedup(void *context, int part) {
                  piece->now_ms[piece->count - 1]);
 }
 
+/* --- looking ahead --- */
+
+/* A range tells an operator of the records that its next rows are of, some rows at a time, so that
+ * they come into the cache side by side and not one after the other. */
+enum { AHEAD = ROW_AHEAD_MAX / 2 };
+
+struct ahead {
+    int row; /* the first one that was not looked at */
+    int count;
+    uint64_t hashes[ROW_AHEAD_MAX];
+};
+
+static void ahead_add(struct ahead *ahead, uint64_t hash) {
+    ahead->hashes[ahead->count] = hash;
+    ahead->count += ahead->count + 1 < ROW_AHEAD_MAX;
+}
+
+/* True while the caller shall name what the row at ahead->row is about, having come to `row`. */
+static bool ahead_begins(struct ahead *ahead, int row) {
+    ahead->count = 0;
+    return ahead->row <= row;
+}
+
+static bool ahead_goes_on(const struct piece *piece, const struct ahead *ahead) {
+    return ahead->row < piece->count && ahead->count < AHEAD;
+}
+
 /* --- catalog: items --- */
 
 static struct piece_undo **undo_slot(struct piece_part *part, uint64_t hash) {
@@ -236,8 +263,18 @@ static void part_time(struct piece *piece, int row, int part);
  * are of one append time, its answers hold. */
 static void phase_catalog(void *context, int part) {
     struct piece *piece = context;
+    struct ahead ahead = {.row = 0};
     part_time(piece, 0, part);
     for (int i = 0; i < piece->count; i++) {
+        if (ahead_begins(&ahead, i)) {
+            for (; ahead_goes_on(piece, &ahead); ahead.row++) {
+                const struct piece_row *next = &piece->rows[ahead.row];
+                if (next->item_part == part && next->live) {
+                    ahead_add(&ahead, next->row.item_hash);
+                }
+            }
+            catalog_ahead(piece->operators->catalog, ahead.hashes, ahead.count);
+        }
         const struct piece_row *at = &piece->rows[i];
         if (at->live && at->item_part == part && at->row.item.data) {
             item_push(piece, i, part);
@@ -285,7 +322,17 @@ static void user_push(struct piece *piece, struct piece_row *at, int part) {
 
 static void phase_profile(void *context, int part) {
     struct piece *piece = context;
+    struct ahead ahead = {.row = 0};
     for (int i = 0; i < piece->count; i++) {
+        if (ahead_begins(&ahead, i)) {
+            for (; ahead_goes_on(piece, &ahead); ahead.row++) {
+                const struct piece_row *next = &piece->rows[ahead.row];
+                if (next->user_part == part && next->live) {
+                    ahead_add(&ahead, next->row.user_hash);
+                }
+            }
+            profile_ahead(piece->operators->profile, ahead.hashes, ahead.count);
+        }
         struct piece_row *at = &piece->rows[i];
         if (at->live && at->user_part == part) {
             user_push(piece, at, part);
@@ -329,6 +376,21 @@ static void pairs_row(struct piece *piece, struct piece_row *at, int part) {
     }
 }
 
+static void pairs_look_ahead(struct piece *piece, struct ahead *ahead, int part) {
+    for (; ahead_goes_on(piece, ahead); ahead->row++) {
+        const struct piece_row *next = &piece->rows[ahead->row];
+        if (next->liked && next->item_part == part) {
+            ahead_add(ahead, next->row.item_hash);
+        }
+        for (int p = 0; p < next->session_count && p < PAIRS_BACK; p++) {
+            if (next->session_part[p] == part) {
+                ahead_add(ahead, next->session[p]);
+            }
+        }
+    }
+    pairs_ahead(piece->operators->pairs, ahead->hashes, ahead->count);
+}
+
 static void background_rows(struct piece *piece) {
     for (int i = 0; i < piece->count; i++) {
         struct piece_row *at = &piece->rows[i];
@@ -359,9 +421,14 @@ static void phase_pairs(void *context, int task) {
     } else if (task == 1) {
         catalog_lists(piece);
     }
-    for (int i = 0; i < piece->count && task >= PAIRS_BESIDE; i++) {
+    struct ahead ahead = {.row = 0};
+    int part = task - PAIRS_BESIDE;
+    for (int i = 0; i < piece->count && part >= 0; i++) {
+        if (ahead_begins(&ahead, i)) {
+            pairs_look_ahead(piece, &ahead, part);
+        }
         if (piece->rows[i].live) {
-            pairs_row(piece, &piece->rows[i], task - PAIRS_BESIDE);
+            pairs_row(piece, &piece->rows[i], part);
         }
     }
 }
@@ -396,14 +463,34 @@ static void ring_counts(struct piece *piece) {
     }
 }
 
+static void fill_look_ahead(struct piece *piece, struct ahead *ahead, int part) {
+    for (; ahead_goes_on(piece, ahead); ahead->row++) {
+        const struct piece_row *next = &piece->rows[ahead->row];
+        for (int c = 0; next->lookup && c < next->lookup->count; c++) {
+            if (next->lookup->candidates[c].part == part) {
+                ahead_add(ahead, next->lookup->candidates[c].item);
+            }
+        }
+        if (!next->lookup && next->live && next->item_part == part) {
+            ahead_add(ahead, next->row.item_hash);
+        }
+    }
+    catalog_ahead(piece->operators->catalog, ahead->hashes, ahead->count);
+    tally_ahead(piece->operators->tally, ahead->hashes, ahead->count);
+}
+
 static void phase_fill(void *context, int task) {
     struct piece *piece = context;
+    struct ahead ahead = {.row = 0};
     int part = task - FILL_BESIDE;
     if (task == 0) {
         ring_counts(piece);
     }
     for (int i = 0; i < piece->count && part >= 0; i++) {
         struct piece_row *at = &piece->rows[i];
+        if (ahead_begins(&ahead, i)) {
+            fill_look_ahead(piece, &ahead, part);
+        }
         if (at->lookup && !piece_lookup_fill(piece, at, i, part)) {
             fail(piece);
         }
@@ -617,6 +704,14 @@ static void look_over(struct piece *piece) {
     }
 }
 
+/* A record could not be had for want of memory, wherever it was asked for. */
+static bool states_failed(const struct operators *o) {
+    return state_failed(dedup_state(o->dedup)) || state_failed(catalog_state(o->catalog)) ||
+           state_failed(profile_state(o->profile)) || state_failed(tally_state(o->tally)) ||
+           state_failed(pairs_state(o->pairs)) || state_failed(background_state(o->background)) ||
+           state_failed(join_state(o->join));
+}
+
 leat_status piece_run(struct piece *piece, const struct batch *batch, int64_t from, int count,
                       uint64_t sequence, void (*emit)(void *context, const struct example *example),
                       void *context, leat_error *err) {
@@ -636,7 +731,7 @@ leat_status piece_run(struct piece *piece, const struct batch *batch, int64_t fr
     run_phase(piece, PIECE_FILL, phase_fill, parts + FILL_BESIDE);
     run_phase(piece, PIECE_JOIN, phase_join, parts + JOIN_BESIDE);
     uint64_t begun_ns = piece->stopwatch ? piece->stopwatch() : 0;
-    if (piece->failed) {
+    if (piece->failed || states_failed(piece->operators)) {
         return error_set(err, LEAT_MEMORY,
                          "the operators found no memory for rows %" PRIu64 " to %" PRIu64
                          "; add memory or lower the budgets, then start again: the log is whole",

@@ -335,9 +335,24 @@ static void test_cuts(void **context) {
     check_ways(ways, sizeof(ways) / sizeof(ways[0]));
 }
 
+/* One thread, divided every way. */
+static void test_ranges(void **context) {
+    (void)context;
+    const struct way ways[] = {{1, 2, 64}, {1, 5, 100}, {1, 128, INT64_MAX / 2}};
+    check_ways(ways, sizeof(ways) / sizeof(ways[0]));
+}
+
+static void test_threads(void **context) {
+    (void)context;
+    const struct way ways[] = {{2, 0, INT64_MAX / 2}, {4, 0, 64}, {8, 0, 150}, {8, 8, 3}};
+    check_ways(ways, sizeof(ways) / sizeof(ways[0]));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

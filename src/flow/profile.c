@@ -445,6 +445,14 @@ static void view_taste(const struct profile *profile, const struct taste_record 
     tastes_fade(out->authors, out->author_count, factor);
 }
 
+void profile_ahead(const struct profile *profile, const uint64_t *users, int count) {
+    struct state_key keys[ROW_AHEAD_MAX];
+    for (int i = 0; i < count; i++) {
+        keys[i] = (struct state_key){.hash = users[i], .kind = PROFILE_CORE_RECORD};
+    }
+    state_prefetch(profile->state, keys, count);
+}
+
 static void view_context(const struct context_record *context, struct profile_view *out) {
     out->context_count = (int)context->count;
     memcpy(out->context_names, context->names, sizeof(out->context_names));

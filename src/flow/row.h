@@ -19,6 +19,10 @@ enum row_kind {
     ROW_SERVED,
 };
 
+enum {
+    ROW_AHEAD_MAX = 64
+}; /* records that a runner tells an operator of before it comes to them */
+
 struct row {
     enum row_kind kind;
     int action;  /* ROW_ACTION: index in the configuration */

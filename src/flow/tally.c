@@ -291,6 +291,14 @@ static void view_fill(const struct tally *tally, const struct item_tally *item, 
     out->first_ms = item->first_ms;
 }
 
+void tally_ahead(const struct tally *tally, const uint64_t *items, int count) {
+    struct state_key keys[ROW_AHEAD_MAX];
+    for (int i = 0; i < count; i++) {
+        keys[i] = (struct state_key){.hash = items[i], .kind = TALLY_ITEM};
+    }
+    state_prefetch(tally->state, keys, count);
+}
+
 bool tally_read(struct tally *tally, uint64_t item, int surface, uint64_t region, int64_t now_ms,
                 struct tally_view *out) {
     struct state_key key = {item, {NULL, 0}, TALLY_ITEM, 0};
