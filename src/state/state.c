@@ -35,7 +35,8 @@ static leat_status groups_alloc(struct state *state, leat_error *err) {
     for (int c = 0; state->group && c < STATE_CLOCKS; c++) {
         bytes = state->groups * sizeof(*state->due_ms[c]);
         state->due_ms[c] = memory_alloc(bytes);
-        if (!state->due_ms[c]) {
+        state->now_ms[c] = memory_alloc(bytes);
+        if (!state->due_ms[c] || !state->now_ms[c]) {
             return error_memory(err, bytes);
         }
     }
@@ -51,17 +52,18 @@ static void groups_init(struct state *state) {
         for (int c = 0; c < STATE_CLOCKS; c++) {
             state_due_init(&group->due[c], &state->account);
             atomic_init(&state->due_ms[c][i], INT64_MAX);
+            atomic_init(&state->now_ms[c][i], INT64_MIN);
         }
     }
     for (int c = 0; c < STATE_CLOCKS; c++) {
         atomic_init(&state->due_least_ms[c], INT64_MAX);
-        atomic_init(&state->now_ms[c], INT64_MIN);
     }
 }
 
 static void state_free(struct state *state) {
     for (int c = 0; c < STATE_CLOCKS; c++) {
         memory_free(state->due_ms[c]);
+        memory_free(state->now_ms[c]);
     }
     memory_free(state->group);
     memory_free(state);
@@ -168,7 +170,10 @@ void *state_edit(struct state *state, const struct state_key *key, uint32_t *siz
         return NULL;
     }
     state_slot_touch(state, group, slot);
-    state_slot_extend(state, group, slot);
+    if (state_slot_extend(state, group, slot) < 0) {
+        /* It would live for ever: only a record of before its kind expired needs memory here. */
+        atomic_store_explicit(&state->failed, true, memory_order_relaxed);
+    }
     return slot_data(slot);
 }
 
@@ -250,6 +255,22 @@ static leat_status slot_resize(struct state *state, struct state_group *group, s
     return LEAT_OK;
 }
 
+/* Where the kind expires, with its due time or not at all. */
+static leat_status record_create(struct state *state, struct state_group *group,
+                                 const struct state_key *key, uint32_t size, void **out,
+                                 leat_error *err) {
+    struct slot *slot;
+    TRY(slot_create(state, group, key, size, &slot, err));
+    leat_status status = state_slot_extend(state, group, slot);
+    if (status < 0) {
+        state_slot_remove(state, group, slot);
+        return error_retry(err, status, "state %s: no room for the time at which a record expires",
+                           state->name);
+    }
+    *out = slot_data(slot);
+    return LEAT_OK;
+}
+
 static leat_status record_put(struct state *state, const struct state_key *key, uint32_t size,
                               void **out, leat_error *err) {
     *out = NULL;
@@ -269,15 +290,15 @@ static leat_status record_put(struct state *state, const struct state_key *key, 
                          state->name, key->hash);
     }
     if (!slot) {
-        TRY(slot_create(state, group, key, size, &slot, err));
-    } else {
-        state_slot_touch(state, group, slot);
-        if (slot->size != size) {
-            TRY(slot_resize(state, group, &slot, size, err));
-        }
+        return record_create(state, group, key, size, out, err);
+    }
+    state_slot_touch(state, group, slot);
+    TRY(state_slot_extend(state, group, slot));
+    if (slot->size != size) {
+        TRY(slot_resize(state, group, &slot, size, err));
     }
     *out = slot_data(slot);
-    return state_slot_extend(state, group, slot);
+    return LEAT_OK;
 }
 
 leat_status state_put(struct state *state, const struct state_key *key, uint32_t size, void **out,

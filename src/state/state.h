@@ -101,6 +101,10 @@ leat_status state_set_due(struct state *state, const struct state_key *key, int6
 /* Writer of the groups, outside any: tells the time from which expiry of a put or edit counts. Time
  * that goes back is passed over. */
 void state_now(struct state *state, enum state_clock clock, int64_t now_ms);
+/* The same for key groups [first, end): each of several writers tells its own groups the time of
+ * its own row, so that what expires does not hang on how far the others are. */
+void state_now_in(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,
+                  int64_t now_ms);
 /* Writer, outside any group: the same as state_next_due for one clock and key groups [first, end);
  * state_next_due is all groups by append time. */
 bool state_next_due_in(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,

@@ -33,7 +33,7 @@ struct state {
     uint64_t version; /* of what is changed now; a freeze ends it */
     struct state_account account;
     struct state_kind kinds[STATE_KINDS];
-    _Atomic int64_t now_ms[STATE_CLOCKS];
+    _Atomic int64_t *now_ms[STATE_CLOCKS];      /* by group: what its writer was told */
     _Atomic int64_t *due_ms[STATE_CLOCKS];      /* by group: nothing is due before; its writer's */
     _Atomic int64_t due_least_ms[STATE_CLOCKS]; /* of all of them, or less */
     _Atomic bool failed;

@@ -350,11 +350,71 @@ static void test_kinds(void **context) {
     state_close(state);
 }
 
+/* A writer's time is its groups' own. */
+static void test_now_in(void **context) {
+    (void)context;
+    const struct state_kind kinds[] = {{STATE_APPEND_TIME, 1600}};
+    struct state_options options = {.name = "kinds", .groups = 2, .kinds = kinds, .kind_count = 1};
+    struct state *state;
+    assert_int_equal(state_open(&options, &state, NULL), LEAT_OK);
+    state_now_in(state, STATE_APPEND_TIME, 0, 1, 1000);
+    state_now_in(state, STATE_APPEND_TIME, 1, 2, 5000);
+    for (uint32_t number = 0; number < 64; number++) {
+        kinds_put(state, number, 0, 0);
+    }
+    uint64_t later = state->group[1].count;
+    struct state_key key;
+    char id[STATE_ID_MAX + 1];
+    int64_t due_ms;
+    assert_true(later > 0 && later < 64);
+    assert_false(state_next_due(state, 1000 + 1700, &key, id, &due_ms));
+    assert_int_equal(state_count(state), later);
+    assert_false(state_next_due(state, 5000 + 1700, &key, id, &due_ms));
+    assert_int_equal(state_count(state), 0);
+    state_close(state);
+}
+
+/* Each allocation fails once: a record is there with its end, or not at all. */
+static void test_expiry_memory(void **context) {
+    (void)context;
+    const struct state_kind kinds[] = {{STATE_APPEND_TIME, 1600}};
+    struct state_options options = {.name = "kinds", .groups = 1, .kinds = kinds, .kind_count = 1};
+    for (uint64_t at = 1; at < 30; at++) {
+        struct state *state;
+        assert_int_equal(state_open(&options, &state, NULL), LEAT_OK);
+        state_now(state, STATE_APPEND_TIME, 1000);
+        int failures = 0;
+        memory_fail_at(at);
+        for (uint32_t number = 0; number < 100; number++) {
+            char text[16];
+            struct slice word = {text, (size_t)snprintf(text, sizeof(text), "k%u", number)};
+            struct state_key key = {hash_slice(word), word, 0, 0};
+            void *data;
+            state_enter(state, key.hash);
+            while (state_put(state, &key, 8, &data, NULL) != LEAT_OK) {
+                assert_int_equal(state_count(state), number);
+                failures++;
+            }
+            state_leave(state, key.hash);
+        }
+        memory_fail_at(0);
+        assert_true(failures <= 1 && state_failed(state) == (failures > 0));
+        struct state_key key;
+        char id[STATE_ID_MAX + 1];
+        int64_t due_ms;
+        assert_int_equal(state_count(state), 100);
+        assert_false(state_next_due(state, 3000, &key, id, &due_ms));
+        assert_int_equal(state_count(state), 0);
+        state_close(state);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chain),      cmocka_unit_test(test_nothing_changed),
         cmocka_unit_test(test_no_remains), cmocka_unit_test(test_damage),
         cmocka_unit_test(test_reserve),    cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_now_in),     cmocka_unit_test(test_expiry_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

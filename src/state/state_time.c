@@ -152,13 +152,18 @@ bool state_next_due(struct state *state, int64_t now_ms, struct state_key *out,
     return state_next_due_in(state, STATE_APPEND_TIME, 0, state->groups, now_ms, out, id, due_ms);
 }
 
-void state_now(struct state *state, enum state_clock clock, int64_t now_ms) {
-    _Atomic int64_t *now = &state->now_ms[clock];
-    int64_t old_ms = atomic_load_explicit(now, memory_order_relaxed);
-    while (now_ms > old_ms &&
-           !atomic_compare_exchange_weak_explicit(now, &old_ms, now_ms, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
+void state_now_in(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,
+                  int64_t now_ms) {
+    for (uint32_t i = first; i < end; i++) {
+        _Atomic int64_t *now = &state->now_ms[clock][i];
+        if (atomic_load_explicit(now, memory_order_relaxed) < now_ms) {
+            atomic_store_explicit(now, now_ms, memory_order_relaxed);
+        }
     }
+}
+
+void state_now(struct state *state, enum state_clock clock, int64_t now_ms) {
+    state_now_in(state, clock, 0, state->groups, now_ms);
 }
 
 /* --- expiry --- */
@@ -169,7 +174,8 @@ leat_status state_slot_extend(struct state *state, struct state_group *group, st
     if (kind->expire_ms == 0) {
         return LEAT_OK;
     }
-    int64_t now_ms = atomic_load_explicit(&state->now_ms[kind->clock], memory_order_relaxed);
+    int64_t now_ms = atomic_load_explicit(&state->now_ms[kind->clock][group - state->group],
+                                          memory_order_relaxed);
     if (now_ms == INT64_MIN || slot->due_ms >= now_ms + kind->expire_ms) {
         return LEAT_OK;
     }
