@@ -186,7 +186,7 @@ static leat_status open_work(const struct step *step, enum file_mode mode, struc
     if (code != 0) {
         return step_fail(step, code);
     }
-    if (target.inode && mode == FILE_CREATE) {
+    if (target.inode && (mode == FILE_CREATE || mode == FILE_DIRECT)) {
         return error_set(step->err, LEAT_CONFLICT, "%s: could not create: it is there already",
                          step->path);
     }

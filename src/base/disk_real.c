@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* O_DIRECT */
 /* The disk of the operating system: POSIX calls, each with its interruptions and short counts
  * handled and its failure put into words. */
 #include "base/file.h"
@@ -57,8 +58,13 @@ static leat_status real_open(struct disk *disk, const char *path, enum file_mode
         [FILE_READ] = O_RDONLY,
         [FILE_WRITE] = O_RDWR | O_CREAT,
         [FILE_CREATE] = O_RDWR | O_CREAT | O_EXCL,
+        [FILE_DIRECT] = O_RDWR | O_CREAT | O_EXCL | O_DIRECT,
     };
     int descriptor = open_uninterrupted(path, flags[mode], 0666);
+    if (descriptor < 0 && errno == EINVAL && mode == FILE_DIRECT) {
+        disk_remove(disk, path, NULL); /* made before it was refused */
+        descriptor = open_uninterrupted(path, flags[FILE_CREATE], 0666);
+    }
     if (descriptor >= 0 && descriptor_is_folder(descriptor)) {
         close(descriptor);
         return disk_error(err, path, "open", EISDIR);
@@ -69,7 +75,7 @@ static leat_status real_open(struct disk *disk, const char *path, enum file_mode
     if (errno == ENOENT && mode == FILE_READ) {
         return LEAT_NOT_FOUND;
     }
-    if (errno == EEXIST && mode == FILE_CREATE) {
+    if (errno == EEXIST && (mode == FILE_CREATE || mode == FILE_DIRECT)) {
         return error_set(err, LEAT_CONFLICT, "%s: could not create: it is there already", path);
     }
     return disk_error(err, path, mode == FILE_READ ? "open" : "create", errno);

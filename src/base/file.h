@@ -19,6 +19,8 @@ enum file_mode {
     FILE_READ,   /* must exist */
     FILE_WRITE,  /* read and write; created if it is not there */
     FILE_CREATE, /* read and write; LEAT_CONFLICT if it is there already */
+    FILE_DIRECT, /* as FILE_CREATE, past the system's page cache where the file system can: counts,
+                    offsets and addresses are multiples of 4096 */
 };
 
 /* One implementation of a disk. `context` is the implementation's own. */

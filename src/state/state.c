@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "state/state_file.h"
 #include "state/state_slot.h"
+#include "state/state_spill.h"
 
 #define XXH_STATIC_LINKING_ONLY /* a hash in progress on the stack */
 #include <inttypes.h>
@@ -90,6 +91,14 @@ leat_status state_open(const struct state_options *options, struct state **out, 
         return status;
     }
     groups_init(state);
+    if (options->spill_disk) {
+        status = state_spill_open(state, options->spill_disk, options->spill_path,
+                                  options->spill_bytes_max, err);
+        if (status < 0) {
+            state_close(state);
+            return status;
+        }
+    }
     *out = state;
     return LEAT_OK;
 }
@@ -107,6 +116,7 @@ void state_close(struct state *state) {
             state_due_deinit(&group->due[c]);
         }
     }
+    state_spill_close(state);
     INVARIANT(state_bytes(state) == 0, "state %s: %" PRIu64 " bytes left", state->name,
               state_bytes(state));
     state_free(state);
@@ -138,6 +148,9 @@ static inline struct slot *key_find(const struct state_group *group, const struc
                                     bool *collision) {
     struct slot *slot = state_group_find(group, key->hash, key->kind, key->part);
     *collision = slot && key->id.data && !slice_equal(slot_id(slot), key->id);
+    if (slot && group->spill) {
+        slot->place |= SLOT_WANTED;
+    }
     return *collision ? NULL : slot;
 }
 
@@ -225,7 +238,7 @@ static leat_status slot_move(struct state *state, struct state_group *group, str
     TRY(state_pages_pick(&group->pages, offset + size, &ref, err));
     state_snapshot_touch(state, group, ref);
     struct slot *slot = state_pages_take(&group->pages, ref);
-    uint16_t place = slot->place;
+    uint16_t place = (uint16_t)(slot->place | (old->place & SLOT_WANTED));
     uint32_t page = slot->page;
     memcpy(slot, old, offset + (size < old->size ? size : old->size));
     slot->place = place;
@@ -234,6 +247,23 @@ static leat_status slot_move(struct state *state, struct state_group *group, str
     state_pages_give(&group->pages, old);
     *out = slot;
     return LEAT_OK;
+}
+
+void state_slot_repage(struct state *state, struct state_group *group, struct slot *slot) {
+    struct page_ref *ref;
+    size_t bytes = state_pages_room(&group->pages, slot);
+    leat_status status = state_pages_pick(&group->pages, bytes, &ref, NULL);
+    INVARIANT(status == LEAT_OK, "no room of %zu bytes beside a page", bytes);
+    state_snapshot_touch_now(state, group, ref);
+    state_snapshot_touch_now(state, group, state_pages_ref(&group->pages, slot));
+    struct slot *moved = state_pages_take(&group->pages, ref);
+    uint16_t place = (uint16_t)(moved->place | (slot->place & SLOT_WANTED));
+    uint32_t page = moved->page;
+    memcpy(moved, slot, slot_data_offset(slot->id_size) + slot->size);
+    moved->place = place;
+    moved->page = page & (PAGE_NUMBERS - 1);
+    state_group_replace(group, slot, moved);
+    state_pages_give(&group->pages, slot);
 }
 
 /* A record that shrinks stays where it is until that wastes half of its slot, so that one that
@@ -336,8 +366,30 @@ bool state_remove(struct state *state, const struct state_key *key) {
 
 /* Removing moves later entries back, so the place of a removed one is looked at again. Entries that
  * come round from the index's begin to its end were looked at there. */
+struct person {
+    struct state_group *group;
+    uint64_t hash;
+    struct slice id;
+};
+
+/* Brings the records of an id back into memory. */
+static leat_status person_fetch(void *context, uint64_t entry, const struct slot *slot,
+                                leat_error *err) {
+    (void)entry;
+    (void)err;
+    struct person *person = context;
+    if (slot->hash == person->hash && slice_equal(slot_id(slot), person->id)) {
+        state_group_find(person->group, slot->hash, slot->kind, slot->part);
+    }
+    return LEAT_OK;
+}
+
 uint32_t state_remove_all(struct state *state, uint64_t hash, struct slice id) {
     struct state_group *group = group_entered(state, hash);
+    struct person person = {group, hash, id};
+    if (group->spill && state_spill_each(group->spill, person_fetch, &person, NULL) < 0) {
+        atomic_store_explicit(&state->failed, true, memory_order_relaxed);
+    }
     uint32_t removed = 0;
     uint32_t at = 0;
     struct slot *slot;
@@ -408,7 +460,9 @@ leat_status state_visit(struct state *state, uint32_t group, state_visitor visit
     struct state_group *entered = &state->group[group];
     latch_lock(&entered->latch);
     struct state_group_item *items;
-    leat_status status = state_group_sort(entered, &items, err);
+    struct arena arena;
+    arena_init(&arena, SORT_BLOCK_BYTES, SIZE_MAX);
+    leat_status status = state_group_sort(entered, &arena, &items, err);
     if (status == LEAT_OK) {
         for (uint32_t i = 0; status == LEAT_OK && i < entered->count; i++) {
             struct state_record record = slot_record(items[i].slot);
@@ -417,6 +471,7 @@ leat_status state_visit(struct state *state, uint32_t group, state_visitor visit
         memory_free(items);
     }
     latch_unlock(&entered->latch);
+    arena_deinit(&arena);
     return status;
 }
 

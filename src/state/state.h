@@ -21,6 +21,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
+struct disk;
 struct state;
 struct state_snapshot;
 
@@ -56,6 +57,11 @@ struct state_options {
     struct state_budget *budget;    /* borrowed; may be NULL: no bound */
     const struct state_kind *kinds; /* by kind, copied; kinds beyond are {STATE_APPEND_TIME, 0} */
     uint32_t kind_count;
+    /* Larger than memory: beyond the budget cold records go to this file (made empty, removed at
+     * state_close), and come back when they are asked for. Needs a budget. */
+    struct disk *spill_disk; /* NULL: none */
+    const char *spill_path;
+    int64_t spill_bytes_max; /* when they are used up, the budget refuses again */
 };
 
 /* `hash` is hash_slice(id) and places the key; the index is by (hash, kind, part) and compares id.
@@ -119,8 +125,16 @@ bool state_next_due(struct state *state, int64_t now_ms, struct state_key *out,
  * and bytes come into the cache together. At most 64 keys a call pay. */
 void state_prefetch(const struct state *state, const struct state_key *keys, int count);
 
+/* Writer of all groups, outside any, now and then (once a batch): where there is a spill file,
+ * brings memory back within the budget, which puts and look-ups may overdraw in between. A failure
+ * of the file leaves the records in memory. */
+leat_status state_trim(struct state *state, leat_error *err);
+/* Records brought back and bytes written since the opening. Any thread. */
+void state_spill_counts(const struct state *state, uint64_t *fetched, uint64_t *bytes_written);
+
 /* A put was refused because memory could not be had, not because of the budget: what is kept does
- * not follow from the log alone any more. To be closed, and made again from checkpoint and log. */
+ * not follow from the log alone any more; or the spill file could not be read. To be closed, and
+ * made again from checkpoint and log. */
 bool state_failed(const struct state *state);
 
 uint64_t state_count(const struct state *state); /* records; relaxed */

@@ -66,10 +66,14 @@ leat_status state_block_items(const struct state *state, uint32_t group,
 leat_status state_block_encode(const struct state *state, uint32_t group, struct bytes *out,
                                leat_error *err) {
     struct state_group_item *items;
-    TRY(state_group_sort(&state->group[group], &items, err));
-    leat_status status =
-        state_block_items(state, group, items, state->group[group].count, out, err);
-    memory_free(items);
+    struct arena arena;
+    arena_init(&arena, SORT_BLOCK_BYTES, SIZE_MAX);
+    leat_status status = state_group_sort(&state->group[group], &arena, &items, err);
+    if (status >= 0) {
+        status = state_block_items(state, group, items, state->group[group].count, out, err);
+        memory_free(items);
+    }
+    arena_deinit(&arena);
     return status;
 }
 

@@ -1,6 +1,7 @@
 #include "state/state_group.h"
 
 #include "base/memory.h"
+#include "state/state_spill.h"
 
 enum {
     MIX_BITS = 20,
@@ -53,12 +54,37 @@ struct slot *state_group_find(const struct state_group *group, uint64_t hash, ui
         if (((entry ^ mix) & MIX_MASK) != 0) {
             continue;
         }
+        if (__builtin_expect(entry_spilled(entry), 0)) {
+            struct slot *back = state_spill_fetch(group->spill, at, hash, kind, part);
+            if (back) {
+                return back;
+            }
+            continue;
+        }
         struct slot *slot = entry_slot(entry);
         if (slot->hash == hash && slot->part == part && slot->kind == kind) {
             return slot;
         }
     }
     return NULL;
+}
+
+bool state_group_has(const struct state_group *group, const struct slot *slot, uint64_t entry) {
+    if (group->count == 0) {
+        return false;
+    }
+    uint64_t mix = slot_mix(slot);
+    uint64_t wanted = entry | (mix & MIX_MASK);
+    uint32_t mask = group->capacity - 1;
+    uint32_t at = (uint32_t)mix & mask;
+    while (group->entries[at] && group->entries[at] != wanted) {
+        at = (at + 1) & mask;
+    }
+    return group->entries[at] == wanted;
+}
+
+void state_group_point(struct state_group *group, uint32_t index_at, struct slot *slot) {
+    group->entries[index_at] = entry_of(slot, slot_mix(slot));
 }
 
 void state_group_prefetch(const struct state_group *group, const struct state_key *key) {
@@ -75,7 +101,7 @@ void state_group_prefetch_slot(const struct state_group *group, const struct sta
     uint64_t mix = key_mix(key->hash, key->kind, key->part);
     uint32_t mask = group->capacity - 1;
     for (uint32_t at = (uint32_t)mix & mask; group->entries[at]; at = (at + 1) & mask) {
-        if (((group->entries[at] ^ mix) & MIX_MASK) == 0) {
+        if (((group->entries[at] ^ mix) & MIX_MASK) == 0 && !entry_spilled(group->entries[at])) {
             const char *slot = (const char *)entry_slot(group->entries[at]);
             __builtin_prefetch(slot, 1);
             __builtin_prefetch(slot + 64, 1);
@@ -100,6 +126,13 @@ static leat_status index_grow(struct state_group *group, struct state_account *a
                          account->name, group->count);
     }
     uint32_t capacity = group->capacity ? group->capacity * 2 : INDEX_CAPACITY_MIN;
+    if (group->spill && capacity > MIX_MASK + 1) {
+        return error_set(
+            err, LEAT_FULL,
+            "state %s: %u records in one key group, no more fit where some are spilled; "
+            "a new data folder with more key_groups has room",
+            account->name, group->count);
+    }
     size_t bytes = capacity * sizeof(*group->entries);
     TRY(state_account_charge(account, bytes, err));
     uint64_t *entries = memory_zalloc(bytes);
@@ -147,6 +180,10 @@ void state_group_replace(struct state_group *group, const struct slot *old, stru
     group->entries[index_locate(group, old)] = entry_of(slot, slot_mix(slot));
 }
 
+void state_group_sink(struct state_group *group, const struct slot *slot, uint64_t entry) {
+    group->entries[index_locate(group, slot)] = entry | (slot_mix(slot) & MIX_MASK);
+}
+
 /* Backward shift: what follows the hole and may stand nearer to its home moves into it. */
 void state_group_remove(struct state_group *group, const struct slot *slot) {
     uint32_t mask = group->capacity - 1;
@@ -165,7 +202,7 @@ void state_group_remove(struct state_group *group, const struct slot *slot) {
 struct slot *state_group_next(const struct state_group *group, uint32_t *at) {
     while (*at < group->capacity) {
         uint64_t entry = group->entries[(*at)++];
-        if (entry) {
+        if (entry && !entry_spilled(entry)) {
             return entry_slot(entry);
         }
     }
@@ -176,7 +213,7 @@ struct slot *state_group_next_of(const struct state_group *group, uint64_t hash,
                                  uint32_t *at) {
     for (; *at < group->capacity; (*at)++) {
         uint64_t entry = group->entries[*at];
-        struct slot *slot = entry ? entry_slot(entry) : NULL;
+        struct slot *slot = entry && !entry_spilled(entry) ? entry_slot(entry) : NULL;
         if (slot && slot->hash == hash && slice_equal(slot_id(slot), id)) {
             return slot;
         }
@@ -233,21 +270,45 @@ void state_group_items_sort(struct state_group_item *items, size_t count) {
     qsort(items, count, sizeof(*items), item_order);
 }
 
-leat_status state_group_sort(const struct state_group *group, struct state_group_item **out,
-                             leat_error *err) {
-    size_t bytes = group->count * sizeof(**out);
-    struct state_group_item *items = memory_alloc(bytes);
-    if (!items) {
+struct sorting {
+    struct arena *arena;
+    struct state_group_item *items;
+    uint32_t count;
+};
+
+static leat_status sorting_add(void *context, uint64_t entry, const struct slot *slot,
+                               leat_error *err) {
+    (void)entry;
+    struct sorting *sorting = context;
+    size_t bytes = slot_data_offset(slot->id_size) + slot->size;
+    struct slot *copy = arena_alloc(sorting->arena, bytes);
+    if (!copy) {
         return error_memory(err, bytes);
     }
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < group->capacity; i++) {
-        if (group->entries[i]) {
-            items[count++] = state_group_item_of(entry_slot(group->entries[i]));
-        }
+    memcpy(copy, slot, bytes);
+    sorting->items[sorting->count++] = state_group_item_of(copy);
+    return LEAT_OK;
+}
+
+leat_status state_group_sort(const struct state_group *group, struct arena *arena,
+                             struct state_group_item **out, leat_error *err) {
+    size_t bytes = group->count * sizeof(**out);
+    struct sorting sorting = {.arena = arena, .items = memory_alloc(bytes)};
+    if (!sorting.items) {
+        return error_memory(err, bytes);
     }
-    INVARIANT(count == group->count, "%u entries, %u counted", count, group->count);
-    state_group_items_sort(items, count);
-    *out = items;
+    uint32_t at = 0;
+    for (const struct slot *slot; (slot = state_group_next(group, &at)) != NULL;) {
+        sorting.items[sorting.count++] = state_group_item_of(slot);
+    }
+    leat_status status =
+        group->spill ? state_spill_each(group->spill, sorting_add, &sorting, err) : LEAT_OK;
+    if (status < 0) {
+        memory_free(sorting.items);
+        return status;
+    }
+    INVARIANT(sorting.count == group->count, "%u entries, %u counted", sorting.count, group->count);
+    state_group_items_sort(sorting.items, sorting.count);
+    *out = sorting.items;
     return LEAT_OK;
 }

@@ -11,21 +11,31 @@
 #ifndef STATE_STATE_GROUP_H
 #define STATE_STATE_GROUP_H
 
+#include "base/arena.h"
 #include "base/hash.h"
 #include "base/thread.h"
 #include "state/state_due.h"
 #include "state/state_pages.h"
+
+struct spill_group;
+struct state_spill;
 
 struct state_group {
     _Alignas(64) struct latch latch; /* a cache line for what a look-up reads */
     uint32_t count;
     uint32_t capacity;
     uint64_t *entries;
+    struct spill_group *spill; /* NULL: all records are in memory */
     struct state_pages pages;
     struct state_due due[STATE_CLOCKS];
 };
 
-enum { STATE_NAME_MAX = 64, STATE_GROUPS_MAX = 32768, STATE_KINDS = 256 };
+enum {
+    STATE_NAME_MAX = 64,
+    STATE_GROUPS_MAX = 32768,
+    STATE_KINDS = 256,
+    SORT_BLOCK_BYTES = 1 << 20
+};
 
 struct state {
     char name[STATE_NAME_MAX + 1];
@@ -39,6 +49,7 @@ struct state {
     _Atomic bool failed;
     struct state_snapshot *_Atomic snapshot; /* the open one, or NULL */
     _Atomic uint64_t count;
+    struct state_spill *spill; /* NULL: none */
     struct state_group *group; /* `groups` of them */
 };
 
@@ -54,11 +65,17 @@ struct slot *state_group_find(const struct state_group *group, uint64_t hash, ui
 /* Brings the index line of a key near; and, once it is, the record. */
 void state_group_prefetch(const struct state_group *group, const struct state_key *key);
 void state_group_prefetch_slot(const struct state_group *group, const struct state_key *key);
-/* The first slot of an id at or after `*at`, which becomes its place in the index; NULL: no more.
- * After its removal the same place is to be looked at again. */
+/* Entries of spilled records. Is `slot`, as it lies in the file, the one at `entry` (mix left out)?
+ * The record is back in memory; the record of a slot lies in the file. */
+bool state_group_has(const struct state_group *group, const struct slot *slot, uint64_t entry);
+void state_group_point(struct state_group *group, uint32_t index_at, struct slot *slot);
+void state_group_sink(struct state_group *group, const struct slot *slot, uint64_t entry);
+
+/* The first slot in memory of an id at or after `*at`, which becomes its place in the index; NULL:
+ * no more. After its removal the same place is to be looked at again. */
 struct slot *state_group_next_of(const struct state_group *group, uint64_t hash, struct slice id,
                                  uint32_t *at);
-/* The slots in the order of the index: `*at` moves on. NULL: no more. */
+/* The slots in memory in the order of the index: `*at` moves on. NULL: no more. */
 struct slot *state_group_next(const struct state_group *group, uint32_t *at);
 /* Room for one more entry. LEAT_FULL, LEAT_MEMORY: nothing changed. */
 leat_status state_group_reserve(struct state_group *group, struct state_account *account,
@@ -74,9 +91,10 @@ struct state_group_item {
 };
 struct state_group_item state_group_item_of(const struct slot *slot);
 void state_group_items_sort(struct state_group_item *items, size_t count);
-/* All slots of a group in that order; an array of `count`, for memory_free. */
-leat_status state_group_sort(const struct state_group *group, struct state_group_item **out,
-                             leat_error *err);
+/* All slots of a group in that order; an array of `count`, for memory_free. `arena` takes copies of
+ * records that lie in the spill file. */
+leat_status state_group_sort(const struct state_group *group, struct arena *arena,
+                             struct state_group_item **out, leat_error *err);
 int state_order(const struct state_key *a, const struct state_key *b); /* <0, 0, >0 */
 
 static inline struct state_key slot_key(const struct slot *slot) {

@@ -27,12 +27,14 @@ static const uint32_t class_bytes[STATE_CLASSES] = {
 };
 _Static_assert(sizeof(struct slot) + 256 + STATE_RECORD_MAX == 65824, "the last class");
 
-leat_status state_account_charge(struct state_account *account, size_t bytes, leat_error *err) {
+static leat_status account_charge(struct state_account *account, size_t bytes, bool forced,
+                                  leat_error *err) {
     struct state_budget *budget = account->budget;
     if (budget) {
         int64_t more = (int64_t)bytes;
         int64_t used = atomic_fetch_add_explicit(&budget->bytes_used, more, memory_order_relaxed);
-        if (used > budget->bytes_max - more) {
+        if (used > budget->bytes_max - more && !forced &&
+            !atomic_load_explicit(&account->soft, memory_order_relaxed)) {
             atomic_fetch_sub_explicit(&budget->bytes_used, more, memory_order_relaxed);
             return error_set(err, LEAT_FULL,
                              "state %s: %zu bytes more do not fit the budget: %" PRId64
@@ -42,6 +44,10 @@ leat_status state_account_charge(struct state_account *account, size_t bytes, le
     }
     atomic_fetch_add_explicit(&account->bytes, bytes, memory_order_relaxed);
     return LEAT_OK;
+}
+
+leat_status state_account_charge(struct state_account *account, size_t bytes, leat_error *err) {
+    return account_charge(account, bytes, false, err);
 }
 
 void state_account_refund(struct state_account *account, size_t bytes) {
@@ -110,7 +116,7 @@ static leat_status refs_grow(struct state_pages *pages, uint32_t least, leat_err
         uint32_t capacity = pages->capacity ? pages->capacity * 2 : PAGES_MIN;
         capacity = capacity < least ? least : capacity;
         size_t more = (capacity - pages->capacity) * sizeof(*pages->refs);
-        TRY(state_account_charge(pages->account, more, err));
+        TRY(account_charge(pages->account, more, pages->forced, err));
         void *refs = memory_resize(pages->refs, capacity * sizeof(*pages->refs));
         if (!refs) {
             state_account_refund(pages->account, more);
@@ -153,7 +159,7 @@ static uint32_t page_bytes_next(const struct state_pages *pages, uint32_t class)
 
 static leat_status page_alloc(struct state_pages *pages, uint32_t bytes, struct page_head **out,
                               leat_error *err) {
-    TRY(state_account_charge(pages->account, bytes, err));
+    TRY(account_charge(pages->account, bytes, pages->forced, err));
     *out = memory_aligned(PAGE_HEAD, bytes);
     if (!*out) {
         state_account_refund(pages->account, bytes);
@@ -195,6 +201,9 @@ static void page_free(struct page_head *page, uint32_t bytes) {
 }
 
 static void page_close(struct state_pages *pages, struct page_ref *ref) {
+    if (!pages->open[ref->class]) {
+        pages->grown[ref->class] = 0; /* it was the last one that had room: begin small again */
+    }
     state_account_refund(pages->account, ref->bytes);
     page_free(ref->page, ref->bytes);
     *ref = (struct page_ref){.next = pages->free_numbers};
@@ -261,7 +270,7 @@ void state_pages_give(struct state_pages *pages, struct slot *slot) {
     if (ref->used == ref->slots) {
         ref_link(pages, ref);
     }
-    uint16_t place = slot->place;
+    uint16_t place = slot->place & (uint16_t)~SLOT_WANTED;
     memset(slot, 0, class_bytes[ref->class]);
     slot->part = ref->freed;
     ref->freed = place;
@@ -273,6 +282,25 @@ void state_pages_give(struct state_pages *pages, struct slot *slot) {
         ref_unlink(pages, ref);
         page_close(pages, ref);
     }
+}
+
+uint32_t state_pages_room_beside(const struct state_pages *pages, const struct page_ref *ref) {
+    uint32_t room = 0;
+    for (uint32_t at = pages->open[ref->class]; at; at = pages->refs[at - 1].next) {
+        const struct page_ref *other = &pages->refs[at - 1];
+        room += other != ref ? (uint32_t)(other->slots - other->used) : 0;
+    }
+    return room;
+}
+
+void state_pages_retire(struct state_pages *pages, struct page_ref *ref) {
+    ref_unlink(pages, ref);
+    ref->next = ref->previous = 0;
+}
+
+void state_pages_close(struct state_pages *pages, struct page_ref *ref) {
+    INVARIANT(ref->used == 0, "a page of %u records is closed", ref->used);
+    page_close(pages, ref);
 }
 
 size_t state_pages_room(const struct state_pages *pages, const struct slot *slot) {
@@ -301,7 +329,9 @@ uint32_t state_page_slots(const struct page_head *page) {
     return slots_of(page->class, page->bytes);
 }
 
-const struct slot *state_page_slot(const struct page_head *page, uint32_t index) {
+/* Reads free slots, too. */
+__attribute__((no_sanitize("address"))) const struct slot *
+state_page_slot(const struct page_head *page, uint32_t index) {
     uint16_t place = index_place(page->class, index);
     const struct slot *slot =
         (const struct slot *)((const char *)page + (size_t)place * PLACE_UNIT);
@@ -349,8 +379,8 @@ static bool bytes_zero(const char *data, size_t from, size_t to) {
 static bool slot_right(const struct page_head *page, const struct slot *slot, uint32_t index) {
     size_t end = slot_data_offset(slot->id_size) + slot->size;
     size_t room = class_bytes[page->class];
-    return slot->place == index_place(page->class, index) && slot->page == page->number &&
-           slot->size <= STATE_RECORD_MAX && end <= room &&
+    return (slot->place & ~SLOT_WANTED) == index_place(page->class, index) &&
+           slot->page == page->number && slot->size <= STATE_RECORD_MAX && end <= room &&
            bytes_zero((const char *)slot, end, room);
 }
 

@@ -31,7 +31,8 @@ struct slot {
     uint32_t page : 15; /* number in its group */
     uint8_t kind;
     uint8_t id_size;
-    uint16_t place; /* distance from the page's begin in units of PLACE_UNIT; 0: free */
+    uint16_t
+        place; /* distance from the page's begin in units of PLACE_UNIT, SLOT_WANTED; 0: free */
     char id[];
 };
 _Static_assert(sizeof(struct slot) == 32, "drawn above");
@@ -54,6 +55,7 @@ struct state_account {
     const char *name;            /* of the state, for messages; borrowed */
     struct state_budget *budget; /* borrowed; NULL: no bound */
     _Atomic uint64_t bytes;
+    _Atomic bool soft; /* the budget is kept by trimming, not by refusing */
 };
 
 /* LEAT_FULL: nothing was charged. */
@@ -68,6 +70,7 @@ enum {
     PAGE_NUMBERS = 1 << 15, /* pages of one group of one state */
     PLACE_UNIT = 16,
     SLOT_SIZE_MASK = (1 << 17) - 1,
+    SLOT_WANTED = 0x8000, /* asked for since the clock's hand came by; see state_spill.h */
 };
 
 struct page_head {
@@ -99,6 +102,7 @@ struct state_pages {
     uint32_t count; /* of numbers ever used */
     uint32_t capacity;
     uint32_t free_numbers;
+    bool forced; /* the budget is overdrawn rather than a record lost: see state_spill.c */
     uint32_t open[STATE_CLASSES]; /* number + 1 of a page with a free slot */
     uint8_t grown[STATE_CLASSES]; /* pages begun, until they are of full size */
 };
@@ -113,6 +117,12 @@ leat_status state_pages_pick(struct state_pages *pages, size_t bytes, struct pag
 struct slot *state_pages_take(struct state_pages *pages, struct page_ref *ref); /* all bytes 0 */
 /* The last slot of a page gives the page back too, unless the class has no other open one. */
 void state_pages_give(struct state_pages *pages, struct slot *slot);
+
+/* To empty a page: how many slots its class has free elsewhere; no slot is taken from it any more;
+ * it is empty, and goes. */
+uint32_t state_pages_room_beside(const struct state_pages *pages, const struct page_ref *ref);
+void state_pages_retire(struct state_pages *pages, struct page_ref *ref);
+void state_pages_close(struct state_pages *pages, struct page_ref *ref);
 
 static inline struct page_ref *state_pages_ref(const struct state_pages *pages,
                                                const struct slot *slot) {

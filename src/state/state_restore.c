@@ -1,6 +1,7 @@
 /* Reading a state back: blocks of records, and pages. */
 #include "state/state_file.h"
 #include "state/state_slot.h"
+#include "state/state_spill.h"
 
 #include <inttypes.h>
 
@@ -110,13 +111,49 @@ static leat_status page_adopt(struct state *state, struct state_group *group,
     return LEAT_OK;
 }
 
+/* Records of an extent become records of pages, which count as changed. */
+static leat_status extent_adopt(struct state *state, const struct state_page_image *image,
+                                leat_error *err) {
+    TRY(state_spill_check(image, image->group, err));
+    uint32_t cursor = 0;
+    const struct slot *slot;
+    while ((slot = state_image_next(image->data, &cursor)) != NULL) {
+        struct state_record record = slot_record(slot);
+        uint32_t size;
+        if (slot->hash != hash_slice(slot_id(slot)) ||
+            key_group_of(slot->hash, state->groups) != image->group) {
+            return error_set(err, LEAT_CORRUPT, "a record does not belong to the group");
+        }
+        state_enter(state, slot->hash);
+        bool there = state_get(state, &record.key, &size, NULL) != NULL;
+        state_leave(state, slot->hash);
+        if (there) {
+            return error_set(err, LEAT_CORRUPT, "a record was there before");
+        }
+        TRY(record_restore(state, &record, err));
+    }
+    return LEAT_OK;
+}
+
+/* A version that no state comes to: pages changed while pages are restored. */
+#define RESTORE_VERSION ((uint64_t)1 << 62)
+
 leat_status state_restore_page(struct state *state, const struct state_page_image *page,
                                leat_error *err) {
     TRY(group_check(state, page->group, err));
+    state->version = RESTORE_VERSION;
     struct state_group *group = &state->group[page->group];
-    latch_lock(&group->latch);
-    leat_status status = page_adopt(state, group, page, err);
-    latch_unlock(&group->latch);
+    leat_status status;
+    if (page->number >= PAGE_NUMBERS) {
+        status = extent_adopt(state, page, err);
+    } else {
+        latch_lock(&group->latch);
+        status = page_adopt(state, group, page, err);
+        latch_unlock(&group->latch);
+    }
+    if (status >= 0) {
+        status = state_trim(state, err);
+    }
     if (status < 0) {
         error_in(err, status, "restoring state %s, group %u, page %u", state->name, page->group,
                  page->number);
@@ -125,18 +162,22 @@ leat_status state_restore_page(struct state *state, const struct state_page_imag
 }
 
 leat_status state_restore_end(struct state *state, uint64_t version, leat_error *err) {
-    if (version < state->version - 1 || version >= UINT64_MAX / 2) {
-        return error_set(err, LEAT_CORRUPT, "state %s: version %" PRIu64 ", it is at %" PRIu64,
-                         state->name, version, state->version);
+    if (version >= RESTORE_VERSION) {
+        return error_set(err, LEAT_CORRUPT, "state %s: version %" PRIu64, state->name, version);
     }
     for (uint32_t g = 0; g < state->groups; g++) {
         const struct state_pages *pages = &state->group[g].pages;
         for (uint32_t i = 0; i < pages->count; i++) {
-            if (pages->refs[i].page && pages->refs[i].version > version) {
+            struct page_ref *ref = &pages->refs[i];
+            if (ref->page && ref->version > version && ref->version != RESTORE_VERSION) {
                 return error_set(err, LEAT_CORRUPT,
                                  "state %s: page %u of group %u is newer than version %" PRIu64,
                                  state->name, i, g, version);
             }
+            ref->version = ref->version == RESTORE_VERSION ? version + 1 : ref->version;
+        }
+        if (state->group[g].spill) {
+            state_spill_restored(state->group[g].spill, version + 1);
         }
     }
     state->version = version + 1;

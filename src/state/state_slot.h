@@ -15,6 +15,8 @@ static inline struct state_due *state_slot_due(const struct state *state, struct
     return &group->due[state->kinds[slot->kind].clock];
 }
 
+/* Puts the slot elsewhere, as it is; without waiting. Its page has room beside it. */
+void state_slot_repage(struct state *state, struct state_group *group, struct slot *slot);
 void state_slot_remove(struct state *state, struct state_group *group, struct slot *slot);
 /* The slot was touched. LEAT_FULL, LEAT_MEMORY: nothing changed; clearing and moving later cannot
  * fail. */

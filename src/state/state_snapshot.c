@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "state/state_file.h"
+#include "state/state_spill.h"
 
 #include <time.h>
 
@@ -83,8 +84,9 @@ static struct state_snapshot *snapshot_of(const struct state *state, const struc
 static struct state_snapshot *copy_wait(struct state *state, struct state_group *group,
                                         const struct page_ref *ref) {
     struct state_snapshot *snapshot;
+    /* Where readers bring records back, pages come to be while nobody is inside: no waiting. */
     while ((snapshot = snapshot_of(state, ref)) && copies_full(state, ref->bytes) &&
-           atomic_load_explicit(&snapshot->active, memory_order_relaxed)) {
+           !state->spill && atomic_load_explicit(&snapshot->active, memory_order_relaxed)) {
         latch_unlock(&group->latch);
         nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
         latch_lock(&group->latch);
@@ -127,6 +129,16 @@ static bool copy_aside(struct state_snapshot *snapshot, const struct state_group
     }
     kept->copies[number] = (struct page_copy){data, ref->version, ref->bytes};
     return true;
+}
+
+void state_snapshot_touch_now(struct state *state, struct state_group *group,
+                              struct page_ref *ref) {
+    struct state_snapshot *snapshot =
+        ref->version != state->version ? snapshot_of(state, ref) : NULL;
+    if (snapshot && !copy_aside(snapshot, group, ref)) {
+        atomic_store_explicit(&snapshot->failed, true, memory_order_relaxed);
+    }
+    ref->version = state->version;
 }
 
 void state_snapshot_touch_slow(struct state *state, struct state_group *group,
@@ -280,6 +292,10 @@ leat_status state_snapshot_pages(struct state_snapshot *snapshot, uint32_t group
     leat_status status = group_begin(snapshot, group, err);
     if (status >= 0) {
         status = pages_write(snapshot, group, since, room, sink, context, err);
+        struct spill_group *spill = snapshot->state->group[group].spill;
+        if (status >= 0 && spill) {
+            status = state_spill_images(spill, snapshot->version, since, sink, context, err);
+        }
         status = group_end(snapshot, status, err);
     }
     memory_free(room);
@@ -308,8 +324,9 @@ static leat_status gathered_add(struct gathered *gathered, struct page_head *pag
         gathered->capacity = capacity;
     }
     gathered->pages[gathered->count++] = page;
-    for (uint32_t i = 0; i < state_page_slots(page); i++) {
-        gathered->slots += state_page_slot(page, i) != NULL;
+    uint32_t cursor = 0;
+    while (state_image_next(page, &cursor)) {
+        gathered->slots++;
     }
     return LEAT_OK;
 }
@@ -341,11 +358,10 @@ static leat_status gathered_encode(const struct state *state, uint32_t group,
     }
     uint32_t count = 0;
     for (uint32_t p = 0; p < gathered->count; p++) {
-        for (uint32_t i = 0; i < state_page_slots(gathered->pages[p]); i++) {
-            const struct slot *slot = state_page_slot(gathered->pages[p], i);
-            if (slot) {
-                items[count++] = state_group_item_of(slot);
-            }
+        uint32_t cursor = 0;
+        const struct slot *slot;
+        while ((slot = state_image_next(gathered->pages[p], &cursor)) != NULL) {
+            items[count++] = state_group_item_of(slot);
         }
     }
     state_group_items_sort(items, count);
@@ -387,6 +403,9 @@ void state_snapshot_release(struct state_snapshot *snapshot) {
         latch_lock(&state->group[i].latch);
         struct snapshot_group kept = snapshot->groups[i];
         snapshot->groups[i] = (struct snapshot_group){0};
+        if (state->group[i].spill) {
+            state_spill_settled(state->group[i].spill);
+        }
         latch_unlock(&state->group[i].latch);
         for (uint32_t n = 0; n < kept.capacity; n++) {
             copy_drop(state, &kept.copies[n]);

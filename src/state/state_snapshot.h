@@ -7,6 +7,10 @@
 void state_snapshot_touch_slow(struct state *state, struct state_group *group,
                                struct page_ref *ref);
 
+/* The same without waiting for room or giving up the latch. Also for a reader that brings a record
+ * back: a page that gets a record changes. */
+void state_snapshot_touch_now(struct state *state, struct state_group *group, struct page_ref *ref);
+
 /* Writer, inside the group, before each change of a page. The latch may be given up and taken again
  * meanwhile; nothing of the group changes. */
 static inline void state_snapshot_touch(struct state *state, struct state_group *group,

@@ -1,5 +1,6 @@
 /* Due times and expiry: the calls of state.h on time, over the wheels of all groups. */
 #include "state/state_slot.h"
+#include "state/state_spill.h"
 
 /* Tells that something of the group is due at `due_ms`. */
 static void due_tell(struct state *state, struct state_group *group, enum state_clock clock,
@@ -20,18 +21,34 @@ static struct state_due_entry due_entry_of(const struct slot *slot) {
         .time_ms = slot->due_ms, .hash = slot->hash, .part = slot->part, .kind = slot->kind};
 }
 
+struct renewal {
+    const struct state *state;
+    struct state_due *due;
+    enum state_clock clock;
+};
+
+static leat_status renewal_push(void *context, uint64_t entry, const struct slot *slot,
+                                leat_error *err) {
+    (void)entry;
+    struct renewal *renewal = context;
+    if (slot->due_ms != 0 && renewal->state->kinds[slot->kind].clock == renewal->clock) {
+        struct state_due_entry due = due_entry_of(slot);
+        return state_due_push(renewal->due, &due, err);
+    }
+    return LEAT_OK;
+}
+
 /* Clears the wheel and pushes each record's due time once, which needs no more memory than there
  * was. */
-static void due_renew(const struct state *state, struct state_group *group,
-                      enum state_clock clock) {
-    struct state_due *due = &group->due[clock];
-    state_due_clear(due);
+static void due_renew(struct state *state, struct state_group *group, enum state_clock clock) {
+    struct renewal renewal = {state, &group->due[clock], clock};
+    state_due_clear(renewal.due);
     uint32_t at = 0;
-    for (struct slot *slot; (slot = state_group_next(group, &at)) != NULL;) {
-        if (slot->due_ms != 0 && state->kinds[slot->kind].clock == clock) {
-            struct state_due_entry entry = due_entry_of(slot);
-            state_due_push(due, &entry, NULL);
-        }
+    for (const struct slot *slot; (slot = state_group_next(group, &at)) != NULL;) {
+        renewal_push(&renewal, 0, slot, NULL);
+    }
+    if (group->spill && state_spill_each(group->spill, renewal_push, &renewal, NULL) < 0) {
+        atomic_store_explicit(&state->failed, true, memory_order_relaxed);
     }
 }
 

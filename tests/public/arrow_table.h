@@ -89,7 +89,7 @@ static inline void table_init(struct table *table, const struct ArrowSchema *sch
         for (char *c = large ? column->format : NULL; c && *c; c++) {
             *c = *c == 'u' ? 'U' : *c == 'l' && c > column->format ? 'L' : *c;
         }
-        if (large && strcmp(column->item, "u") == 0) {
+        if (large && column->item[0] == 'u' && column->item[1] == '\0') {
             column->item[0] = 'U';
         }
         table_column_begin(column);

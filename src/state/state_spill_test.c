@@ -1,0 +1,321 @@
+/* A state several times its budget beside one in memory: the same answers, digests, due times and
+ * snapshots; the budget holds; a file that fails says so. */
+#include "base/disk_fake.h"
+#include "state/state_fixture.h"
+
+enum { GROUPS = 3, KEYS = 24000, BUDGET = 1500 << 10 };
+
+struct twins {
+    struct disk_fake *fake;
+    struct state_budget budget;
+    struct state *spilled, *plain;
+    struct rng rng;
+};
+
+static struct state *spilled_open(struct twins *twins, const char *path) {
+    struct state_options options = {.name = "fixture",
+                                    .groups = GROUPS,
+                                    .budget = &twins->budget,
+                                    .spill_disk = disk_fake_disk(twins->fake),
+                                    .spill_path = path,
+                                    .spill_bytes_max = 64 << 20};
+    struct state *state;
+    leat_error err = {0};
+    leat_status status = state_open(&options, &state, &err);
+    if (status != LEAT_OK) {
+        print_error("%s\n", err.message);
+    }
+    assert_int_equal(status, LEAT_OK);
+    return state;
+}
+
+static void twins_open(struct twins *twins, uint64_t seed) {
+    memset(twins, 0, sizeof(*twins));
+    rng_init(&twins->rng, seed);
+    twins->budget.bytes_max = BUDGET;
+    assert_int_equal(disk_fake_create(seed, &twins->fake, NULL), LEAT_OK);
+    twins->spilled = spilled_open(twins, "/spill");
+    twins->plain = fixture_open(GROUPS, NULL);
+}
+
+static void twins_close(struct twins *twins) {
+    state_close(twins->plain);
+    state_close(twins->spilled);
+    assert_int_equal(twins->budget.bytes_used, 0);
+    disk_fake_destroy(twins->fake);
+}
+
+/* Mostly few keys, now and then any. */
+static uint32_t draw(struct rng *rng) {
+    double u = rng_unit(rng);
+    return (uint32_t)(u * u * u * u * KEYS);
+}
+
+static void twins_check(struct twins *twins, uint32_t number) {
+    char id[FIXTURE_ID_BYTES];
+    struct state_key key = fixture_key(number, id);
+    uint32_t size[2];
+    state_enter(twins->spilled, key.hash);
+    state_enter(twins->plain, key.hash);
+    const void *spilled = state_get(twins->spilled, &key, &size[0], NULL);
+    const void *plain = state_get(twins->plain, &key, &size[1], NULL);
+    assert_int_equal(spilled != NULL, plain != NULL);
+    if (plain) {
+        assert_int_equal(size[0], size[1]);
+        assert_memory_equal(spilled, plain, size[0]);
+    }
+    state_leave(twins->plain, key.hash);
+    state_leave(twins->spilled, key.hash);
+}
+
+static void twins_step(struct twins *twins) {
+    struct rng *rng = &twins->rng;
+    uint32_t number = draw(rng);
+    uint32_t size = (uint32_t)rng_below(rng, number % 601 ? 700 : 9000);
+    int fill = (int)rng_below(rng, 256);
+    int64_t due_ms = 1 + (int64_t)rng_below(rng, 5000000);
+    switch (rng_below(rng, 10)) {
+    case 0:
+        assert_int_equal(fixture_remove(twins->spilled, number),
+                         fixture_remove(twins->plain, number));
+        break;
+    case 1:
+        assert_int_equal(fixture_set_due(twins->spilled, number, due_ms),
+                         fixture_set_due(twins->plain, number, due_ms));
+        break;
+    case 2:
+    case 3:
+    case 4: twins_check(twins, number); break;
+    default:
+        fixture_put(twins->spilled, number, size, fill);
+        fixture_put(twins->plain, number, size, fill);
+    }
+}
+
+static void twins_due(struct twins *twins, int64_t now_ms) {
+    struct state_key key[2];
+    char id[2][STATE_ID_MAX + 1];
+    int64_t due_ms[2];
+    for (;;) {
+        bool due = state_next_due(twins->spilled, now_ms, &key[0], id[0], &due_ms[0]);
+        assert_int_equal(due, state_next_due(twins->plain, now_ms, &key[1], id[1], &due_ms[1]));
+        if (!due) {
+            return;
+        }
+        assert_int_equal(due_ms[0], due_ms[1]);
+        assert_string_equal(id[0], id[1]);
+        assert_true(key[0].kind == key[1].kind && key[0].part == key[1].part);
+    }
+}
+
+static void twins_run(struct twins *twins, int steps) {
+    for (int step = 0; step < steps; step++) {
+        twins_step(twins);
+        if (step % 64 == 0) {
+            assert_int_equal(state_trim(twins->spilled, NULL), LEAT_OK);
+            assert_true(twins->budget.bytes_used <= BUDGET);
+        }
+    }
+}
+
+static void test_same_answers(void **context) {
+    (void)context;
+    struct twins twins;
+    for (uint64_t seed = 1; seed <= 2; seed++) {
+        twins_open(&twins, seed);
+        for (int round = 0; round < 6; round++) {
+            twins_run(&twins, 12000);
+            assert_true(fixture_digest(twins.spilled) == fixture_digest(twins.plain));
+            twins_due(&twins, round * 400000);
+            assert_int_equal(state_count(twins.spilled), state_count(twins.plain));
+        }
+        uint64_t fetched, written;
+        state_spill_counts(twins.spilled, &fetched, &written);
+        assert_true(fetched > 1000 && written > 4 * BUDGET / 3);
+        assert_true(state_bytes(twins.plain) > 2 * BUDGET);
+        struct slice id = {"user-a4", 7};
+        for (int i = 0; i < 2; i++) {
+            struct state *state = i ? twins.plain : twins.spilled;
+            state_enter(state, hash_slice(id));
+            state_remove_all(state, hash_slice(id), id);
+            state_leave(state, hash_slice(id));
+        }
+        assert_true(fixture_digest(twins.spilled) == fixture_digest(twins.plain));
+        assert_false(state_failed(twins.spilled));
+        twins_close(&twins);
+    }
+}
+
+/* --- snapshots --- */
+
+struct kept {
+    struct state_page_image image;
+    uint8_t *data;
+    bool listed;
+};
+
+struct keeper {
+    struct kept pages[4096];
+    uint32_t count;
+    uint64_t since;
+};
+
+static leat_status keep_page(void *context, const struct state_page_image *image, leat_error *err) {
+    (void)err;
+    struct keeper *keeper = context;
+    uint32_t place = 0;
+    while (place < keeper->count && (keeper->pages[place].image.group != image->group ||
+                                     keeper->pages[place].image.number != image->number)) {
+        place++;
+    }
+    assert_true(place < 4096);
+    keeper->count += place == keeper->count;
+    struct kept *kept = &keeper->pages[place];
+    kept->listed = true;
+    if (!image->data) {
+        assert_int_equal(kept->image.version, image->version);
+        return LEAT_OK;
+    }
+    free(kept->data);
+    kept->data = aligned_alloc(64, (image->bytes + 63u) & ~63u);
+    memcpy(kept->data, image->data, image->bytes);
+    kept->image = *image;
+    return LEAT_OK;
+}
+
+static int page_order(const void *left, const void *right) {
+    const struct state_page_image *a = &((const struct kept *)left)->image;
+    const struct state_page_image *b = &((const struct kept *)right)->image;
+    return a->group != b->group ? (a->group < b->group ? -1 : 1)
+                                : (a->number < b->number ? -1 : a->number > b->number);
+}
+
+static void keeper_restore(struct keeper *keeper, struct state *state) {
+    qsort(keeper->pages, keeper->count, sizeof(keeper->pages[0]), page_order);
+    for (uint32_t i = 0; i < keeper->count; i++) {
+        struct state_page_image image = keeper->pages[i].image;
+        image.data = keeper->pages[i].data;
+        if (keeper->pages[i].listed) {
+            leat_error err = {0};
+            if (state_restore_page(state, &image, &err) != LEAT_OK) {
+                fail_msg("%s", err.message);
+            }
+        }
+    }
+    assert_int_equal(state_restore_end(state, keeper->since, NULL), LEAT_OK);
+}
+
+static void test_snapshots(void **context) {
+    (void)context;
+    static struct keeper keeper;
+    struct twins twins;
+    twins_open(&twins, 7);
+    twins_run(&twins, 20000);
+    for (int round = 0; round < 8; round++) {
+        uint64_t digest = fixture_digest(twins.plain);
+        struct state_snapshot *snapshot;
+        assert_int_equal(state_freeze(twins.spilled, &snapshot, NULL), LEAT_OK);
+        for (uint32_t i = 0; i < keeper.count; i++) {
+            keeper.pages[i].listed = false;
+        }
+        for (uint32_t group = 0; group < GROUPS; group++) {
+            twins_run(&twins, 700); /* goes on, and spills, while the snapshot is written */
+            assert_int_equal(
+                state_snapshot_pages(snapshot, group, keeper.since, keep_page, &keeper, NULL),
+                LEAT_OK);
+        }
+        twins_run(&twins, 300);
+        keeper.since = state_snapshot_version(snapshot);
+        state_snapshot_release(snapshot);
+        struct state *plain = fixture_open(GROUPS, NULL);
+        keeper_restore(&keeper, plain);
+        assert_true(fixture_digest(plain) == digest);
+        state_close(plain);
+    }
+    /* Back into a small memory, and on from there. */
+    struct twins again;
+    twins_open(&again, 8);
+    keeper_restore(&keeper, again.spilled);
+    assert_int_equal(state_trim(again.spilled, NULL), LEAT_OK);
+    assert_true(again.budget.bytes_used <= BUDGET);
+    struct state *plain = fixture_open(GROUPS, NULL);
+    keeper_restore(&keeper, plain);
+    state_close(again.plain);
+    again.plain = plain;
+    twins_run(&again, 3000);
+    assert_true(fixture_digest(again.spilled) == fixture_digest(again.plain));
+    twins_close(&again);
+    twins_close(&twins);
+    for (uint32_t i = 0; i < keeper.count; i++) {
+        free(keeper.pages[i].data);
+    }
+}
+
+/* A block is the same bytes, wherever the records lie. */
+static void test_blocks(void **context) {
+    (void)context;
+    struct twins twins;
+    twins_open(&twins, 3);
+    twins_run(&twins, 20000);
+    struct state_snapshot *snapshot[2];
+    assert_int_equal(state_freeze(twins.spilled, &snapshot[0], NULL), LEAT_OK);
+    assert_int_equal(state_freeze(twins.plain, &snapshot[1], NULL), LEAT_OK);
+    for (uint32_t group = 0; group < GROUPS; group++) {
+        struct bytes block[2];
+        for (int i = 0; i < 2; i++) {
+            bytes_init(&block[i]);
+            assert_int_equal(
+                state_snapshot_write(snapshot[i], group, fixture_sink, &block[i], NULL), LEAT_OK);
+        }
+        assert_int_equal(block[0].size, block[1].size);
+        assert_memory_equal(block[0].data, block[1].data, block[0].size);
+        bytes_deinit(&block[0]);
+        bytes_deinit(&block[1]);
+        twins_run(&twins, 200);
+    }
+    state_snapshot_release(snapshot[0]);
+    state_snapshot_release(snapshot[1]);
+    twins_close(&twins);
+}
+
+/* A full file: the budget refuses again. */
+static void test_full(void **context) {
+    (void)context;
+    struct twins twins;
+    twins_open(&twins, 4);
+    struct state_options options = {.name = "fixture",
+                                    .groups = GROUPS,
+                                    .budget = &twins.budget,
+                                    .spill_disk = disk_fake_disk(twins.fake),
+                                    .spill_path = "/small",
+                                    .spill_bytes_max = 256 << 10};
+    struct state *state;
+    assert_int_equal(state_open(&options, &state, NULL), LEAT_OK);
+    leat_status status = LEAT_OK;
+    uint32_t number = 0;
+    for (; status == LEAT_OK && number < KEYS; number++) {
+        char id[FIXTURE_ID_BYTES];
+        struct state_key key = fixture_key(number, id);
+        void *data;
+        state_enter(state, key.hash);
+        status = state_put(state, &key, 200, &data, NULL);
+        state_leave(state, key.hash);
+        assert_int_equal(state_trim(state, NULL), LEAT_OK);
+    }
+    assert_int_equal(status, LEAT_FULL);
+    assert_true(number > (BUDGET + (256 << 10)) / 400);
+    assert_true(twins.budget.bytes_used <= BUDGET + (64 << 10));
+    assert_false(state_failed(state));
+    state_close(state);
+    twins_close(&twins);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_answers),
+        cmocka_unit_test(test_snapshots),
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_full),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
