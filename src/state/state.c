@@ -91,9 +91,8 @@ leat_status state_open(const struct state_options *options, struct state **out, 
         return status;
     }
     groups_init(state);
-    if (options->spill_disk) {
-        status = state_spill_open(state, options->spill_disk, options->spill_path,
-                                  options->spill_bytes_max, err);
+    if (options->budget && options->budget->spill_disk) {
+        status = state_spill_open(state, err);
         if (status < 0) {
             state_close(state);
             return status;

@@ -39,6 +39,12 @@ struct state_budget {
     int64_t copies_max; /* 0: no bound */
     _Atomic int64_t copies_used;
     _Atomic int64_t copies_most; /* the highest so far */
+
+    /* Larger than memory: beyond bytes_max cold records go to <folder>/<name of the state>.spill
+     * (made empty, removed at state_close), and come back when they are asked for. */
+    struct disk *spill_disk; /* NULL: none; all three are borrowed, and set before state_open */
+    const char *spill_folder;
+    int64_t spill_bytes_max; /* of each state; when they are used up, the budget refuses again */
 };
 
 /* Which time a due time is of: append time as it is pushed, or event time (a watermark). */
@@ -57,11 +63,6 @@ struct state_options {
     struct state_budget *budget;    /* borrowed; may be NULL: no bound */
     const struct state_kind *kinds; /* by kind, copied; kinds beyond are {STATE_APPEND_TIME, 0} */
     uint32_t kind_count;
-    /* Larger than memory: beyond the budget cold records go to this file (made empty, removed at
-     * state_close), and come back when they are asked for. Needs a budget. */
-    struct disk *spill_disk; /* NULL: none */
-    const char *spill_path;
-    int64_t spill_bytes_max; /* when they are used up, the budget refuses again */
 };
 
 /* `hash` is hash_slice(id) and places the key; the index is by (hash, kind, part) and compares id.
@@ -125,10 +126,11 @@ bool state_next_due(struct state *state, int64_t now_ms, struct state_key *out,
  * and bytes come into the cache together. At most 64 keys a call pay. */
 void state_prefetch(const struct state *state, const struct state_key *keys, int count);
 
-/* Writer of all groups, outside any, now and then (once a batch): where there is a spill file,
- * brings memory back within the budget, which puts and look-ups may overdraw in between. A failure
- * of the file leaves the records in memory. */
-leat_status state_trim(struct state *state, leat_error *err);
+/* Writer of all groups of these states, which share one budget, outside any group, now and then
+ * (once a batch): where they spill, brings memory back within the budget, which puts and look-ups
+ * may overdraw in between; the largest state gives first. A failure of a file leaves the records in
+ * memory. */
+leat_status state_trim(struct state *const *states, int count, leat_error *err);
 /* Records brought back and bytes written since the opening. Any thread. */
 void state_spill_counts(const struct state *state, uint64_t *fetched, uint64_t *bytes_written);
 

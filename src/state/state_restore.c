@@ -152,7 +152,7 @@ leat_status state_restore_page(struct state *state, const struct state_page_imag
         latch_unlock(&group->latch);
     }
     if (status >= 0) {
-        status = state_trim(state, err);
+        status = state_trim(&state, 1, err);
     }
     if (status < 0) {
         error_in(err, status, "restoring state %s, group %u, page %u", state->name, page->group,

@@ -30,29 +30,39 @@ static bool array_reserve(void **array, uint32_t *capacity, uint32_t count, size
 
 /* --- opening --- */
 
-leat_status state_spill_open(struct state *state, struct disk *disk, const char *path,
-                             int64_t bytes_max, leat_error *err) {
+static leat_status spill_path(struct state *state, char out[PATH_BYTES_MAX], leat_error *err) {
+    char name[STATE_NAME_MAX + sizeof(".spill")];
+    snprintf(name, sizeof(name), "%s.spill", state->name);
+    return path_join(out, state->account.budget->spill_folder, name, err);
+}
+
+leat_status state_spill_open(struct state *state, leat_error *err) {
+    const struct state_budget *budget = state->account.budget;
     size_t bytes = sizeof(struct state_spill) + state->groups * sizeof(struct spill_group);
     struct state_spill *spill = memory_zalloc(bytes);
     if (!spill) {
         return error_memory(err, bytes);
     }
     state->spill = spill;
-    spill->disk = disk;
+    spill->disk = budget->spill_disk;
     mutex_init(&spill->mutex);
-    int64_t places = bytes_max / SPILL_EXTENT;
+    int64_t places = budget->spill_bytes_max / SPILL_EXTENT;
     spill->places_max = places < PLACES_MAX ? (uint32_t)places : PLACES_MAX;
-    snprintf(spill->path, sizeof(spill->path), "%s", path);
     for (uint32_t g = 0; g < state->groups; g++) {
         spill->groups[g].state = state;
         state->group[g].spill = &spill->groups[g];
     }
+    TRY(spill_path(state, spill->path, err));
     spill->staging = memory_aligned(SPILL_UNIT, SPILL_EXTENT);
     if (!spill->staging) {
         return error_memory(err, SPILL_EXTENT);
     }
-    disk_remove(disk, path, NULL); /* what a killed process left */
-    TRY(file_open(disk, path, FILE_DIRECT, &spill->file, err));
+    leat_status removed =
+        disk_remove(spill->disk, spill->path, err); /* what a killed process left */
+    if (removed < 0) {
+        return removed;
+    }
+    TRY(file_open(spill->disk, spill->path, FILE_DIRECT, &spill->file, err));
     atomic_store(&state->account.soft, true);
     return LEAT_OK;
 }
@@ -581,30 +591,60 @@ void state_spill_counts(const struct state *state, uint64_t *fetched, uint64_t *
     *bytes_written = spill ? atomic_load_explicit(&spill->written, memory_order_relaxed) : 0;
 }
 
-static int64_t budget_used(const struct state *state) {
-    return atomic_load_explicit(&state->account.budget->bytes_used, memory_order_relaxed);
+static int64_t budget_used(const struct state_budget *budget) {
+    return atomic_load_explicit(&budget->bytes_used, memory_order_relaxed);
 }
 
-/* Rounds over all groups, until one more frees nothing: what is left is not for the file (indexes,
- * due times, large records), or the file is full. Then the budget refuses, until there is room. */
-leat_status state_trim(struct state *state, leat_error *err) {
-    if (!state->spill || !state->account.budget) {
+/* One round over the groups of a state. False: it freed nothing worth a round. */
+static leat_status state_trim_round(struct state *state, int64_t wanted, bool *freed,
+                                    leat_error *err) {
+    const struct state_budget *budget = state->account.budget;
+    int64_t before = budget_used(budget);
+    for (uint32_t i = 0; i < state->groups && budget_used(budget) > wanted; i++) {
+        leat_status status = group_trim(state, state->spill->next_group++ % state->groups, err);
+        if (status < 0) {
+            return status;
+        }
+    }
+    *freed = before - budget_used(budget) >= SPILL_EXTENT;
+    return LEAT_OK;
+}
+
+/* The largest state that may still give something; -1: none. */
+static int trim_choose(struct state *const *states, int count, const int *idle) {
+    int chosen = -1;
+    for (int i = 0; i < count; i++) {
+        bool gives = states[i]->spill && idle[i] < 2;
+        if (gives && (chosen < 0 || state_bytes(states[i]) > state_bytes(states[chosen]))) {
+            chosen = i;
+        }
+    }
+    return chosen;
+}
+
+/* Until a state's round frees nothing twice (a record that was asked for is cold at the second
+ * visit): what is left is not for the file (indexes, due times, large records), or the file is
+ * full. Then the budget refuses, until there is room. */
+leat_status state_trim(struct state *const *states, int count, leat_error *err) {
+    int idle[STATE_TRIM_MAX] = {0};
+    struct state_budget *budget = count > 0 ? states[0]->account.budget : NULL;
+    if (!budget || !budget->spill_disk) {
         return LEAT_OK;
     }
-    int64_t most = state->account.budget->bytes_max;
-    int64_t wanted = most - most / 64;
-    int idle = 0;
-    while (budget_used(state) > wanted && idle < 2) {
-        int64_t before = budget_used(state);
-        for (uint32_t i = 0; i < state->groups && budget_used(state) > wanted; i++) {
-            leat_status status = group_trim(state, state->spill->next_group++ % state->groups, err);
-            if (status < 0) {
-                return status;
-            }
-        }
-        /* A record that was asked for is cold at the second visit. */
-        idle = before - budget_used(state) < SPILL_EXTENT ? idle + 1 : 0;
+    INVARIANT(count <= STATE_TRIM_MAX, "%d states share a budget, at most %d", count,
+              STATE_TRIM_MAX);
+    int64_t wanted = budget->bytes_max - budget->bytes_max / 64;
+    int chosen;
+    while (budget_used(budget) > wanted && (chosen = trim_choose(states, count, idle)) >= 0) {
+        bool freed;
+        TRY(state_trim_round(states[chosen], wanted, &freed, err));
+        idle[chosen] += !freed;
     }
-    atomic_store(&state->account.soft, budget_used(state) <= most);
+    bool soft = budget_used(budget) <= budget->bytes_max;
+    for (int i = 0; i < count; i++) {
+        if (states[i]->spill) {
+            atomic_store(&states[i]->account.soft, soft);
+        }
+    }
     return LEAT_OK;
 }

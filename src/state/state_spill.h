@@ -27,6 +27,7 @@ enum {
     SPILL_UNIT = 4096,
     SPILL_EXTENT = 64 << 10,
     SPILL_CLASS = 0xFFFF, /* of an extent's head */
+    STATE_TRIM_MAX = 16,  /* states of one budget */
 };
 
 struct spill_extent {
@@ -66,8 +67,7 @@ struct state_spill {
     struct spill_group groups[];
 };
 
-leat_status state_spill_open(struct state *state, struct disk *disk, const char *path,
-                             int64_t bytes_max, leat_error *err);
+leat_status state_spill_open(struct state *state, leat_error *err); /* as its budget says */
 void state_spill_close(struct state *state);
 
 /* Inside the group: the record of a spilled entry, brought back, if it is of this key; NULL else.

@@ -12,13 +12,8 @@ struct twins {
     struct rng rng;
 };
 
-static struct state *spilled_open(struct twins *twins, const char *path) {
-    struct state_options options = {.name = "fixture",
-                                    .groups = GROUPS,
-                                    .budget = &twins->budget,
-                                    .spill_disk = disk_fake_disk(twins->fake),
-                                    .spill_path = path,
-                                    .spill_bytes_max = 64 << 20};
+static struct state *spilled_open(struct twins *twins) {
+    struct state_options options = {.name = "fixture", .groups = GROUPS, .budget = &twins->budget};
     struct state *state;
     leat_error err = {0};
     leat_status status = state_open(&options, &state, &err);
@@ -34,7 +29,10 @@ static void twins_open(struct twins *twins, uint64_t seed) {
     rng_init(&twins->rng, seed);
     twins->budget.bytes_max = BUDGET;
     assert_int_equal(disk_fake_create(seed, &twins->fake, NULL), LEAT_OK);
-    twins->spilled = spilled_open(twins, "/spill");
+    twins->budget.spill_disk = disk_fake_disk(twins->fake);
+    twins->budget.spill_folder = "/";
+    twins->budget.spill_bytes_max = 64 << 20;
+    twins->spilled = spilled_open(twins);
     twins->plain = fixture_open(GROUPS, NULL);
 }
 
@@ -112,7 +110,7 @@ static void twins_run(struct twins *twins, int steps) {
     for (int step = 0; step < steps; step++) {
         twins_step(twins);
         if (step % 64 == 0) {
-            assert_int_equal(state_trim(twins->spilled, NULL), LEAT_OK);
+            assert_int_equal(state_trim(&twins->spilled, 1, NULL), LEAT_OK);
             assert_true(twins->budget.bytes_used <= BUDGET);
         }
     }
@@ -236,7 +234,7 @@ static void test_snapshots(void **context) {
     struct twins again;
     twins_open(&again, 8);
     keeper_restore(&keeper, again.spilled);
-    assert_int_equal(state_trim(again.spilled, NULL), LEAT_OK);
+    assert_int_equal(state_trim(&again.spilled, 1, NULL), LEAT_OK);
     assert_true(again.budget.bytes_used <= BUDGET);
     struct state *plain = fixture_open(GROUPS, NULL);
     keeper_restore(&keeper, plain);
@@ -283,12 +281,8 @@ static void test_full(void **context) {
     (void)context;
     struct twins twins;
     twins_open(&twins, 4);
-    struct state_options options = {.name = "fixture",
-                                    .groups = GROUPS,
-                                    .budget = &twins.budget,
-                                    .spill_disk = disk_fake_disk(twins.fake),
-                                    .spill_path = "/small",
-                                    .spill_bytes_max = 256 << 10};
+    struct state_options options = {.name = "small", .groups = GROUPS, .budget = &twins.budget};
+    twins.budget.spill_bytes_max = 256 << 10;
     struct state *state;
     assert_int_equal(state_open(&options, &state, NULL), LEAT_OK);
     leat_status status = LEAT_OK;
@@ -300,7 +294,7 @@ static void test_full(void **context) {
         state_enter(state, key.hash);
         status = state_put(state, &key, 200, &data, NULL);
         state_leave(state, key.hash);
-        assert_int_equal(state_trim(state, NULL), LEAT_OK);
+        assert_int_equal(state_trim(&state, 1, NULL), LEAT_OK);
     }
     assert_int_equal(status, LEAT_FULL);
     assert_true(number > (BUDGET + (256 << 10)) / 400);
