@@ -97,8 +97,8 @@ leat_status checkpointer_freeze(struct engine *engine, leat_error *err) {
     }
     job_begin(engine);
     mutex_unlock(&engine->mutex);
-    leat_status status = LEAT_OK;
-    if (engine->emitted) {
+    leat_status status = engine->job.whole ? flow_scrub(engine->flow, err) : LEAT_OK;
+    if (engine->emitted && status >= 0) {
         status = emitted_mark(engine->emitted, err);
     }
     for (int i = 0; i < FLOW_STATES && status >= 0; i++) {

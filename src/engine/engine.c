@@ -27,6 +27,10 @@ uint64_t engine_end(const struct engine *engine) {
     return log_end(engine->log);
 }
 
+uint64_t engine_state_bytes(const struct engine *engine) {
+    return flow_bytes(engine->flow);
+}
+
 uint64_t engine_applied(const struct engine *engine) {
     return atomic_load_explicit(&engine->applied, memory_order_acquire);
 }

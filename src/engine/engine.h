@@ -66,6 +66,7 @@ leat_status engine_admit(struct engine *engine, int64_t *retry_after_s, leat_err
 /* Sequences: end of the durable log, applied by flow, learnt by the trainer. */
 uint64_t engine_end(const struct engine *engine);
 uint64_t engine_applied(const struct engine *engine);
+uint64_t engine_state_bytes(const struct engine *engine); /* of the operators, in memory */
 uint64_t engine_learnt(const struct engine *engine);
 uint32_t engine_log_id(const struct engine *engine);
 /* Waits until flow (and, with `learnt`, the trainer too) has come to `sequence`; false on timeout.

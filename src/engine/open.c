@@ -28,7 +28,9 @@ leat_status parts_open(struct engine *engine, leat_error *err) {
                                 .metrics = engine->metrics,
                                 .emit = on_example,
                                 .context = engine,
-                                .pool = engine->pool};
+                                .pool = engine->pool,
+                                .spill_disk = engine->disk,
+                                .spill_folder = engine->config->root.data};
     TRY(flow_open(&flow, &engine->flow, err));
     const struct features *features = flow_features(engine->flow);
     int dense = features_dense_count(features);

@@ -10,6 +10,7 @@ struct flow {
     struct flow_options options;
     struct state_budget budget;
     struct operators operators;
+    struct state *states[FLOW_STATES]; /* of the operators, as flow_state numbers them */
     struct piece *piece;
     _Atomic int64_t now_ms;
 };
@@ -46,6 +47,11 @@ leat_status flow_open(const struct flow_options *options, struct flow **out, lea
     flow->options = *options;
     flow->budget.bytes_max = options->config->flow.memory;
     flow->budget.copies_max = options->config->checkpoint.reserve;
+    if (options->config->runner.spill > 0 && options->spill_disk) {
+        flow->budget.spill_disk = options->spill_disk;
+        flow->budget.spill_folder = options->spill_folder;
+        flow->budget.spill_bytes_max = options->config->runner.spill / FLOW_STATES;
+    }
     flow->operators.config = options->config;
     flow->operators.metrics = options->metrics;
     leat_status status = operators_open(&flow->operators, &flow->budget, err);
@@ -55,6 +61,9 @@ leat_status flow_open(const struct flow_options *options, struct flow **out, lea
     if (status < 0) {
         flow_close(flow);
         return status;
+    }
+    for (int i = 0; i < FLOW_STATES; i++) {
+        flow->states[i] = flow_state(flow, i);
     }
     *out = flow;
     return LEAT_OK;
@@ -124,8 +133,16 @@ leat_status flow_apply(struct flow *flow, const struct batch *batch, uint64_t fi
         }
         TRY(piece_run(piece, batch, from, count, sequence, flow->options.emit,
                       flow->options.context, err));
+        TRY(state_trim(flow->states, FLOW_STATES, err));
         atomic_store_explicit(&flow->now_ms, piece->now_ms[count - 1], memory_order_release);
         from += count;
+    }
+    return LEAT_OK;
+}
+
+leat_status flow_scrub(struct flow *flow, leat_error *err) {
+    for (int i = 0; i < FLOW_STATES; i++) {
+        TRY(state_scrub(flow->states[i], err));
     }
     return LEAT_OK;
 }

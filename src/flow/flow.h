@@ -42,6 +42,9 @@ struct flow_options {
     void *context;
     struct pool *pool; /* borrowed for the flow's life; NULL: the caller's thread alone */
     int ranges;        /* of key groups, into which work is divided; 0: as suits the pool */
+    /* Where runner.spill allows it: cold state goes to files in this folder, removed at the end. */
+    struct disk *spill_disk; /* NULL: all state stays in memory */
+    const char *spill_folder;
     uint64_t (*stopwatch)(void); /* to measure: ns, whose differences flow_times sums; or NULL */
 };
 
@@ -60,6 +63,9 @@ void flow_close(struct flow *flow);
 leat_status flow_apply(struct flow *flow, const struct batch *batch, uint64_t first_sequence,
                        int64_t append_ms, bool event_clock, int64_t from, int64_t to,
                        leat_error *err);
+
+/* Flow's thread, with no snapshot open: spill files hold nothing any more of what is gone. */
+leat_status flow_scrub(struct flow *flow, leat_error *err);
 
 struct flow_times flow_times(const struct flow *flow); /* zero without a stopwatch */
 const char *flow_phase_name(int phase);

@@ -142,6 +142,7 @@ static bool extent_lose(struct spill_group *group, uint32_t number, uint32_t pla
         }
     }
     extent->version = group->state->version;
+    extent->lost = true;
     extent->live--;
     extent->bytes -= bytes;
     if (extent->live == 0 && !frozen) {
@@ -234,18 +235,42 @@ struct slot *state_spill_fetch(struct spill_group *group, uint32_t index_at, uin
 
 /* --- all of a group --- */
 
-/* The slot at `*place` of an extent in memory or the next one; NULL: no more. Moves behind it. */
+/* Where the next slot of an extent may begin: a unit's last bytes hold none. */
+static uint32_t place_next(uint32_t place) {
+    bool fits = place % SPILL_UNIT + sizeof(struct slot) <= SPILL_UNIT;
+    return fits ? place : (place + SPILL_UNIT - 1) & ~(uint32_t)(SPILL_UNIT - 1);
+}
+
+/* The slot at `*place` of an extent in memory or the next one; NULL: no more. Moves behind it. Free
+ * bytes stand at the end of a unit only. */
 static const struct slot *extent_next(const uint8_t *data, uint32_t *place) {
-    while (*place + sizeof(struct slot) <= SPILL_EXTENT) {
+    while ((*place = place_next(*place)) < SPILL_EXTENT) {
         const struct slot *slot = (const struct slot *)(data + *place);
-        if (slot->place) {
-            uint32_t bytes = slot_bytes(slot);
-            *place += bytes;
-            return *place <= SPILL_EXTENT ? slot : NULL;
+        if (!slot->place) {
+            *place = (*place / SPILL_UNIT + 1) * SPILL_UNIT;
+            continue;
         }
-        *place += PLACE_UNIT;
+        *place += slot_bytes(slot);
+        if (*place > SPILL_EXTENT) {
+            return NULL;
+        }
+        if (slot->page != SPILL_DEAD) {
+            return slot;
+        }
     }
     return NULL;
+}
+
+/* What stays of a record that is gone is how long it was. */
+static void slot_kill(struct slot *slot) {
+    uint32_t size = slot->size;
+    uint8_t id_size = slot->id_size;
+    uint16_t place = slot->place;
+    memset(slot, 0, slot_bytes(slot));
+    slot->size = size & SLOT_SIZE_MASK;
+    slot->id_size = id_size;
+    slot->place = place;
+    slot->page = SPILL_DEAD;
 }
 
 static uint32_t slot_at(const uint8_t *data, const struct slot *slot) {
@@ -304,15 +329,18 @@ leat_status state_spill_check(const struct state_page_image *image, uint32_t gro
         head.number != image->number) {
         return error_set(err, LEAT_CORRUPT, "not extent %u of group %u", image->number, group);
     }
-    for (uint32_t place = PAGE_HEAD; place + sizeof(struct slot) <= SPILL_EXTENT;) {
+    for (uint32_t place = PAGE_HEAD; (place = place_next(place)) < SPILL_EXTENT;) {
         const struct slot *slot = (const struct slot *)((const char *)image->data + place);
-        uint32_t bytes = slot->place ? slot_bytes(slot) : PLACE_UNIT;
-        if (slot->place && (slot->size > STATE_RECORD_MAX ||
-                            place / SPILL_UNIT != (place + bytes - 1) / SPILL_UNIT)) {
+        if (!slot->place) {
+            place = (place / SPILL_UNIT + 1) * SPILL_UNIT;
+            continue;
+        }
+        uint32_t end = slot->size <= STATE_RECORD_MAX ? place + slot_bytes(slot) : UINT32_MAX;
+        if ((end - 1) / SPILL_UNIT != place / SPILL_UNIT) {
             return error_set(err, LEAT_CORRUPT, "a record of extent %u crosses its unit",
                              image->number);
         }
-        place += bytes;
+        place = end;
     }
     return LEAT_OK;
 }
@@ -338,7 +366,7 @@ static void image_clear_dead(const struct spill_group *group, uint32_t number, u
         uint32_t at = slot_at(data, slot);
         if (!state_group_has(home, slot, spill_entry(number, at, 0)) &&
             !died_since(group, number, at)) {
-            memset(data + at, 0, place - at);
+            slot_kill((struct slot *)(data + at));
         }
     }
 }
@@ -440,6 +468,7 @@ static bool page_stage(struct trim *trim, const struct page_ref *ref, uint8_t *s
         memset(staging + trim->place, 0, place - trim->place);
         memset(staging + place, 0, bytes);
         memcpy(staging + place, slot, slot_data_offset(slot->id_size) + slot->size);
+        ((struct slot *)(staging + place))->page = 0;
         trim->cold[trim->count].slot = slot;
         trim->cold[trim->count++].place = place;
         trim->place = place + bytes;
@@ -647,4 +676,50 @@ leat_status state_trim(struct state *const *states, int count, leat_error *err) 
         }
     }
     return LEAT_OK;
+}
+
+/* --- scrubbing --- */
+
+static leat_status extent_scrub(struct spill_group *group, uint32_t number, uint8_t *data,
+                                leat_error *err) {
+    struct state *state = group->state;
+    struct state_group *home = &state->group[group - state->spill->groups];
+    leat_status status = LEAT_OK;
+    latch_lock(&home->latch);
+    const struct spill_extent *extent = &group->extents[number];
+    if (extent->created && extent->lost) {
+        status = spill_read(state->spill, extent, 0, data, SPILL_EXTENT, err);
+        if (status >= 0) {
+            image_clear_dead(group, number, data);
+            status = file_write(state->spill->file, data, SPILL_EXTENT,
+                                (uint64_t)extent->place * SPILL_EXTENT, err);
+        }
+    }
+    latch_unlock(&home->latch);
+    return status;
+}
+
+static leat_status places_scrub(struct state_spill *spill, leat_error *err) {
+    memset(spill->staging, 0, SPILL_EXTENT);
+    leat_status status = LEAT_OK;
+    mutex_lock(&spill->mutex);
+    for (uint32_t i = 0; i < spill->free_count && status >= 0; i++) {
+        status = file_write(spill->file, spill->staging, SPILL_EXTENT,
+                            (uint64_t)spill->free_places[i] * SPILL_EXTENT, err);
+    }
+    mutex_unlock(&spill->mutex);
+    return status;
+}
+
+leat_status state_scrub(struct state *state, leat_error *err) {
+    struct state_spill *spill = state->spill;
+    if (!spill) {
+        return LEAT_OK;
+    }
+    for (uint32_t g = 0; g < state->groups; g++) {
+        for (uint32_t e = 0; e < spill->groups[g].count; e++) {
+            TRY(extent_scrub(&spill->groups[g], e, spill->staging, err));
+        }
+    }
+    return places_scrub(spill, err);
 }

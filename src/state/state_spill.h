@@ -5,11 +5,11 @@
  *
  *   extent  [head 64 | slot | slot | ... ]   64 KiB of the file, written once, of one key group
  *
- * A slot lies in the file as it lay in memory, within one 4 KiB unit, so that one read brings it
- * back. What is read comes back into pages of memory; its bytes in the file are dead then, and an
- * extent without living records is written anew. So records move between memory, where the wanted
- * ones gather, and the file, as in a log-structured store: trimming writes whole extents of records
- * that nobody asked for since the hand of a clock came by last (SLOT_WANTED).
+ * A slot lies in the file as it lay in memory (but for `page`), within one 4 KiB unit, so that one
+ * read brings it back. What is read comes back into pages of memory; its bytes in the file are dead
+ * then, and an extent without living records is written anew. So records move between memory, where
+ * the wanted ones gather, and the file, as in a log-structured store: trimming writes whole extents
+ * of records that nobody asked for since the hand of a clock came by last (SLOT_WANTED).
  *
  * The file is scratch: made empty at opening, removed at closing; checkpoints hold what lies in it.
  * An extent is part of a snapshot as a page of number PAGE_NUMBERS + extent; records in it that
@@ -27,6 +27,7 @@ enum {
     SPILL_UNIT = 4096,
     SPILL_EXTENT = 64 << 10,
     SPILL_CLASS = 0xFFFF, /* of an extent's head */
+    SPILL_DEAD = 1,       /* `page` of a slot whose record is gone; 0 of others */
     STATE_TRIM_MAX = 16,  /* states of one budget */
 };
 
@@ -36,6 +37,7 @@ struct spill_extent {
     uint32_t bytes;                    /* of them */
     uint64_t created, version, before; /* `before`: version until the open snapshot's freeze */
     uint64_t taken;
+    bool lost; /* the file holds records that live here no more */
 };
 
 /* A record that came back after the freeze of the open snapshot. */

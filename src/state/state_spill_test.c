@@ -276,6 +276,94 @@ static void test_blocks(void **context) {
     twins_close(&twins);
 }
 
+static bool file_holds(struct twins *twins, const char *word) {
+    struct bytes file;
+    bytes_init(&file);
+    assert_int_equal(
+        disk_get(disk_fake_disk(twins->fake), "//fixture.spill", 64 << 20, &file, NULL), LEAT_OK);
+    bool found = false;
+    size_t length = strlen(word);
+    for (size_t at = 0; !found && at + length <= file.size; at++) {
+        found = memcmp(file.data + at, word, length) == 0;
+    }
+    bytes_deinit(&file);
+    return found;
+}
+
+/* Some of a person's records lie in the file, some came back, some were removed before. */
+static void test_scrub(void **context) {
+    (void)context;
+    struct twins twins;
+    twins_open(&twins, 5);
+    struct slice id = slice_of("person-to-forget");
+    for (uint64_t part = 0; part < 60; part++) {
+        struct state_key key = {hash_slice(id), id, 1, part};
+        void *data;
+        state_enter(twins.spilled, key.hash);
+        assert_int_equal(state_put(twins.spilled, &key, 100, &data, NULL), LEAT_OK);
+        memcpy(data, "secret-words", 12);
+        state_leave(twins.spilled, key.hash);
+    }
+    twins_run(&twins, 30000);
+    assert_true(file_holds(&twins, "secret-words"));
+    state_enter(twins.spilled, hash_slice(id));
+    for (uint64_t part = 0; part < 20; part++) {
+        struct state_key key = {hash_slice(id), id, 1, part};
+        uint32_t size;
+        assert_non_null(state_get(twins.spilled, &key, &size, NULL));
+        if (part < 10) {
+            assert_true(state_remove(twins.spilled, &key));
+        }
+    }
+    assert_int_equal(state_remove_all(twins.spilled, hash_slice(id), id), 50);
+    state_leave(twins.spilled, hash_slice(id));
+    assert_true(file_holds(&twins, "secret-words")); /* dead, but there */
+    assert_int_equal(state_scrub(twins.spilled, NULL), LEAT_OK);
+    assert_false(file_holds(&twins, "secret-words"));
+    assert_false(file_holds(&twins, "person-to-forget"));
+    assert_true(fixture_digest(twins.spilled) == fixture_digest(twins.plain));
+    twins_close(&twins);
+}
+
+/* A file that cannot be read or written: trimming says so and keeps the records; a look-up that
+ * cannot be answered makes the state failed. */
+static void test_failures(void **context) {
+    (void)context;
+    struct twins twins;
+    twins_open(&twins, 6);
+    twins_run(&twins, 20000);
+    leat_error err = {0};
+    for (int i = 0; i < 3000; i++) {
+        twins_step(&twins);
+    }
+    disk_fake_fail_at(twins.fake, disk_fake_steps(twins.fake) + 1, DISK_FAULT_IO);
+    leat_status status = LEAT_OK;
+    for (int i = 0; i < 50 && status == LEAT_OK; i++) {
+        for (int step = 0; step < 200; step++) {
+            uint32_t number = KEYS + (uint32_t)(i * 200 + step);
+            fixture_put(twins.spilled, number, 300, 1);
+            fixture_put(twins.plain, number, 300, 1);
+        }
+        status = state_trim(&twins.spilled, 1, &err);
+    }
+    assert_int_equal(status, LEAT_IO);
+    assert_true(strstr(err.message, "fixture.spill") != NULL);
+    assert_false(state_failed(twins.spilled));
+    assert_true(fixture_digest(twins.spilled) == fixture_digest(twins.plain));
+    assert_int_equal(state_trim(&twins.spilled, 1, &err), LEAT_OK);
+    disk_fake_fail_at(twins.fake, disk_fake_steps(twins.fake) + 1, DISK_FAULT_IO);
+    for (uint32_t number = 0; number < KEYS && !state_failed(twins.spilled); number++) {
+        char id[FIXTURE_ID_BYTES];
+        struct state_key key = fixture_key(number, id);
+        uint32_t size;
+        state_enter(twins.spilled, key.hash);
+        state_get(twins.spilled, &key, &size, NULL);
+        state_leave(twins.spilled, key.hash);
+    }
+    assert_true(state_failed(twins.spilled));
+    twins_close(&twins);
+}
+
 /* A full file: the budget refuses again. */
 static void test_full(void **context) {
     (void)context;
@@ -306,10 +394,9 @@ static void test_full(void **context) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_answers),
-        cmocka_unit_test(test_snapshots),
-        cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_same_answers), cmocka_unit_test(test_snapshots),
+        cmocka_unit_test(test_blocks),       cmocka_unit_test(test_scrub),
+        cmocka_unit_test(test_failures),     cmocka_unit_test(test_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
