@@ -10,7 +10,7 @@ enum { BENCH_RUNS = 5, BENCH_THREADS_MAX = 16 }; /* runs that count, after one t
 
 struct bench_options {
     bool json;
-    uint64_t size;      /* bytes of the state, of freeze and restore */
+    uint64_t size;      /* bytes of the state, of freeze, restore and spill */
     const char *folder; /* where data folders are made; NULL: see scratch.h */
     const char *input;  /* a folder of clicks for `pipeline`; NULL: made up */
 };
@@ -19,6 +19,7 @@ leat_status bench_ingest(const struct bench_options *options, leat_error *err);
 leat_status bench_ingest_http(const struct bench_options *options, leat_error *err);
 leat_status bench_freeze(const struct bench_options *options, leat_error *err);
 leat_status bench_restore(const struct bench_options *options, leat_error *err);
+leat_status bench_spill(const struct bench_options *options, leat_error *err);
 leat_status bench_feed(const struct bench_options *options, leat_error *err);
 leat_status bench_pipeline(const struct bench_options *options, leat_error *err);
 leat_status bench_group(const struct bench_options *options, leat_error *err);

@@ -15,6 +15,7 @@ static const struct bench benches[] = {
     {"ingest", "Events acknowledged on disk a second, parsed and appended in this process.",
      bench_ingest},
     {"ingest-http", "The same over HTTP on loopback.", bench_ingest_http},
+    {"spill", "Updates of a state four times its memory, by Zipf's law.", bench_spill},
     {"freeze", "Changes of a large state while checkpoints are written, evenly and by Zipf's law.",
      bench_freeze},
     {"restore", "A large state out of a checkpoint, back in service.", bench_restore},
@@ -60,7 +61,7 @@ int command_bench(int argc, char **argv) {
          &options.folder, NULL},
         {"input", 0, "DIR", "Globo's clicks for pipeline and group (default: made up).",
          &options.input, NULL},
-        {"size", 0, "BYTES", "State of freeze and restore (default 4GiB).", &size, NULL},
+        {"size", 0, "BYTES", "State of freeze, restore and spill (default 4GiB).", &size, NULL},
     };
     const struct usage usage = {
         "leat bench [NAME] [--json] [--data DIR] [--input DIR] [--size BYTES]",
