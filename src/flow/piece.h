@@ -37,6 +37,7 @@ enum {
     PIECE_ALONE = 64,      /* below so many rows nobody is woken: latency before throughput */
     PIECE_PARTS_MAX = 128, /* key-group ranges */
     PIECE_DRAWS_MAX = 64,  /* config: flow.negatives */
+    PIECE_SHOWN_BITS = 4096,
 };
 
 enum piece_phase {
@@ -138,7 +139,8 @@ struct piece_part {
     uint32_t first_group, end_group;
     struct piece_undo *undo[PIECE_UNDO_SLOTS]; /* by hash, newest first */
     bool any_undo, forgot;
-    struct piece_list due; /* examples that time settled */
+    uint64_t shown[PIECE_SHOWN_BITS / 64]; /* hashed persons with items of rows so far */
+    struct piece_list due;                 /* examples that time settled */
 };
 
 struct piece {

@@ -131,8 +131,8 @@ void state_prefetch(const struct state *state, const struct state_key *keys, int
  * may overdraw in between; the largest state gives first. A failure of a file leaves the records in
  * memory. */
 leat_status state_trim(struct state *const *states, int count, leat_error *err);
-/* The same thread, with no snapshot open: what the file still holds of records that came back or are
- * gone is overwritten, so that it can be found nowhere. Reads and writes what is not whole. */
+/* The same thread, with no snapshot open: what the file still holds of records that came back or
+ * are gone is overwritten, so that it can be found nowhere. Reads and writes what is not whole. */
 leat_status state_scrub(struct state *state, leat_error *err);
 /* Records brought back and bytes written since the opening. Any thread. */
 void state_spill_counts(const struct state *state, uint64_t *fetched, uint64_t *bytes_written);
