@@ -284,14 +284,26 @@ static void phase_catalog(void *context, int part) {
 
 /* --- profile: users --- */
 
+/* Whether a row of this piece was of the same person and item; sometimes yes where none was. */
+static bool shown_before(const struct piece_part *part, const struct row *row) {
+    uint64_t bit = hash_mix(row->user_hash, row->item_hash) % PIECE_SHOWN_BITS;
+    return part->shown[bit / 64] >> bit % 64 & 1;
+}
+
+static void shown_note(struct piece_part *part, const struct row *row) {
+    uint64_t bit = hash_mix(row->user_hash, row->item_hash) % PIECE_SHOWN_BITS;
+    part->shown[bit / 64] |= UINT64_C(1) << bit % 64;
+}
+
 /* Rows of this piece may change what join answers: it is asked before them. */
 static bool looks_up(struct piece *piece, const struct piece_row *at, int part) {
     const struct row *row = &at->row;
     if (!row->user.data) {
         return false;
     }
+    const struct piece_part *own = &piece->part[part];
     bool unsure = row->kind == ROW_IMPRESSION &&
-                  (piece->part[part].forgot || row->now_ms != piece->now_ms[0]);
+                  (own->forgot || row->now_ms != piece->now_ms[0] || shown_before(own, row));
     return at->is_click || unsure || join_wants_features(piece->operators->join, row);
 }
 
@@ -337,6 +349,7 @@ static void phase_profile(void *context, int part) {
         if (at->live && at->user_part == part) {
             user_push(piece, at, part);
             piece->part[part].forgot |= at->row.kind == ROW_FORGET;
+            shown_note(&piece->part[part], &at->row);
         }
     }
 }
@@ -657,6 +670,7 @@ static void parts_begin(struct piece *piece) {
         part->end_group = group;
         part->due = (struct piece_list){NULL, NULL};
         part->forgot = false;
+        memset(part->shown, 0, sizeof(part->shown));
         if (part->any_undo) {
             memset(part->undo, 0, sizeof(part->undo));
             part->any_undo = false;

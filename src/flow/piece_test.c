@@ -348,11 +348,73 @@ static void test_threads(void **context) {
     check_ways(ways, sizeof(ways) / sizeof(ways[0]));
 }
 
+static struct builder *part_begin(struct part *part, const struct schema *schema, int hour) {
+    assert_int_equal(builder_create(schema, &part->builder, NULL), LEAT_OK);
+    part->append_ms = FIXTURE_START_MS + hour * 3600000;
+    part->event_clock = false;
+    return part->builder;
+}
+
+/* What an impression finds, another one of the same batch has changed: once seen, a showing is
+ * another one a minute later. */
+static void seen_make(struct stream *s) {
+    leat_error err = {0};
+    s->config = fixture_config(texts[0]);
+    for (int i = 0; i < BATCHES; i++) {
+        const struct schema *schema = i == 0   ? schema_served()
+                                      : i == 1 ? schema_event()
+                                               : schema_beat();
+        struct builder *builder = part_begin(&s->parts[i], schema, i == 1 ? 0 : i);
+        if (i == 0) {
+            builder_text(builder, SERVED_REQUEST, slice_of("r1"));
+            builder_text(builder, SERVED_USER, slice_of("u1"));
+            builder_text(builder, SERVED_ITEM, slice_of("i1"));
+            builder_text(builder, SERVED_SURFACE, slice_of("for_you"));
+            builder_i32(builder, SERVED_SLOT, 0);
+            builder_f64(builder, SERVED_SCORE, 1);
+            builder_i32(builder, SERVED_CHANNELS, 1);
+            builder_i64(builder, SERVED_TIME, FIXTURE_START_MS - 200000);
+            builder_list_u64(builder, SERVED_KEYS, (const uint64_t[]){7}, 1);
+            builder_list_f32(builder, SERVED_DENSE, (const float[]){0.5f}, 1);
+        }
+        for (int k = 0; i == 1 && k < 2; k++) {
+            struct posted_event event = {.kind = slice_of("impression"),
+                                         .user = slice_of("u1"),
+                                         .item = slice_of("i1"),
+                                         .request = k == 0 ? slice_of("r1") : (struct slice){0},
+                                         .surface = slice_of("for_you"),
+                                         .has_time = true,
+                                         .time_ms = FIXTURE_START_MS - 180000 + k * 80000};
+            assert_int_equal(event_add(builder, s->config, &event, &err), LEAT_OK);
+        }
+        if (i != 1) {
+            builder_row_end(builder);
+        }
+        assert_int_equal(builder_finish(builder, &s->parts[i].batch, NULL), LEAT_OK);
+    }
+}
+
+static void test_seen_before(void **context) {
+    (void)context;
+    static struct stream s;
+    static struct truth truth;
+    uint64_t hashes[2][64];
+    truth.heard.hashes = hashes[0];
+    struct heard heard = {.hashes = hashes[1]};
+    seen_make(&s);
+    truth_make(&s, &truth);
+    assert_true(truth.counts[2] == 1); /* the second showing, which nobody served */
+    check_way(&s, &truth, (struct way){1, 1, 1}, &heard);
+    check_way(&s, &truth, (struct way){1, 1, INT64_MAX / 2}, &heard);
+    stream_free(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cuts),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_seen_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
