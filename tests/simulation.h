@@ -23,6 +23,7 @@ enum {
     SIM_ITEMS = 14,
     SIM_IDS = 1 << 20,
     SIM_ROWS_MAX = 4096,
+    SIM_ROWS_KEPT = 64, /* of them, for what a simulation ends with */
     SIM_COMMITS_MAX = 2048,
     SIM_PAGES_MAX = 512,
     SIM_EXAMPLES_MAX = 1 << 17,
@@ -115,6 +116,7 @@ struct sim {
     int log[SIM_ROWS_MAX];
     uint64_t log_count;
     int64_t log_now_ms;
+    int64_t opened_ms; /* when the engine was opened last */
 
     /* Examples, in order; `example_next` is the place of the next one that flow will make. */
     struct sim_example *examples;

@@ -118,6 +118,11 @@ leat_status sim_open(struct sim *sim, bool without_checkpoints, int batch_rows) 
                                      .watch = sim_watch,
                                      .watch_context = sim};
     struct engine_report report;
+    /* Request ids rely on it that no two processes begin in one millisecond. */
+    if (clock_now_ms(&sim->clock.clock) <= sim->opened_ms) {
+        manual_clock_set(&sim->clock, sim->opened_ms + 1);
+    }
+    sim->opened_ms = clock_now_ms(&sim->clock.clock);
     sim->example_began = false;
     leat_status status = engine_open(&options, &sim->engine, &report, &sim->err);
     if (status < 0) {

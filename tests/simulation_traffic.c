@@ -198,7 +198,8 @@ static void commit_post(struct sim *sim, struct sim_commit *commit) {
 
 void sim_append(struct sim *sim) {
     int count = 1 + (int)below(sim, (uint64_t)sim->batch_max);
-    if (sim->row_count + count > SIM_ROWS_MAX || sim->commit_count == SIM_COMMITS_MAX) {
+    if (sim->row_count + count > SIM_ROWS_MAX - SIM_ROWS_KEPT ||
+        sim->commit_count >= SIM_COMMITS_MAX - SIM_ROWS_KEPT) {
         return;
     }
     struct sim_commit *commit = sim_commit_begin(sim, false);
@@ -283,8 +284,8 @@ static void served_note(struct sim *sim, const struct page *page, uint64_t end) 
 void sim_feed(struct sim *sim) {
     struct page page;
     char text[40];
-    if (sim->page_count == SIM_PAGES_MAX || sim->row_count + 10 > SIM_ROWS_MAX ||
-        sim->commit_count == SIM_COMMITS_MAX) {
+    if (sim->page_count == SIM_PAGES_MAX || sim->row_count + 10 > SIM_ROWS_MAX - SIM_ROWS_KEPT ||
+        sim->commit_count >= SIM_COMMITS_MAX - SIM_ROWS_KEPT) {
         return;
     }
     int user = chance(sim, 10) ? SIM_NOBODY : (int)below(sim, SIM_PEOPLE);
