@@ -182,13 +182,26 @@ static void settle_windows(struct model *model, struct showing *showing, int64_t
     }
 }
 
-/* All tasks as they stand, where a multiple of the slide or the end lies between then and now. */
+static bool has_other(const struct model *model, const struct showing *showing) {
+    for (int i = 0; i < model->count; i++) {
+        const struct showing *other = &model->all[i];
+        if (other != showing && other->user == showing->user && other->item == showing->item) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* All tasks as they stand, where a multiple of the slide or the end lies between then and now. A
+ * late showing of the same record may let a slide be said once more: that is not modelled. */
 static void settle_slide(struct model *model, struct showing *showing, int64_t now_ms) {
     int64_t slide_ms = surface_of(model, showing)->slide;
     int64_t before = (model->now_ms - showing->shown_ms) / slide_ms;
     int64_t passed = (now_ms - showing->shown_ms) / slide_ms;
     if (passed > before || now_ms - showing->shown_ms >= model->longest_ms) {
         model_word(model, &showing->key, model->tasks, showing->positive);
+    } else if (passed > 0 && has_other(model, showing)) {
+        model_word(model, &showing->key, SIM_AMBIGUOUS, 0);
     }
 }
 
