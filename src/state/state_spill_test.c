@@ -1,6 +1,7 @@
 /* A state several times its budget beside one in memory: the same answers, digests, due times and
  * snapshots; the budget holds; a file that fails says so. */
 #include "base/disk_fake.h"
+#include "base/thread.h"
 #include "state/state_fixture.h"
 
 enum { GROUPS = 3, KEYS = 24000, BUDGET = 1500 << 10 };
@@ -364,6 +365,62 @@ static void test_failures(void **context) {
     twins_close(&twins);
 }
 
+/* --- readers bring records back while a writer goes on and trims --- */
+
+struct reading {
+    struct state *state;
+    _Atomic bool stop;
+    uint64_t found;
+};
+
+static void *read_along(void *context) {
+    struct reading *reading = context;
+    struct rng rng;
+    rng_init(&rng, 99);
+    while (!atomic_load(&reading->stop)) {
+        char id[FIXTURE_ID_BYTES];
+        struct state_key key = fixture_key((uint32_t)rng_below(&rng, KEYS), id);
+        uint32_t size;
+        state_enter(reading->state, key.hash);
+        const uint8_t *data = state_get(reading->state, &key, &size, NULL);
+        if (data && size > 0) {
+            assert_int_equal(data[0], data[size - 1]); /* as fixture_put fills it */
+            reading->found++;
+        }
+        state_leave(reading->state, key.hash);
+    }
+    return NULL;
+}
+
+static void test_readers(void **context) {
+    (void)context;
+    struct twins twins;
+    twins_open(&twins, 11);
+    twins_run(&twins, 10000);
+    struct reading reading = {.state = twins.spilled};
+    struct thread thread;
+    assert_int_equal(thread_start(&thread, "reader", read_along, &reading, NULL), LEAT_OK);
+    uint64_t digest[2];
+    for (int round = 0; round < 4; round++) {
+        for (int step = 0; step < 6000; step++) {
+            uint32_t number = draw(&twins.rng);
+            int fill = (int)rng_below(&twins.rng, 256);
+            fixture_put(twins.spilled, number, 300, fill);
+            fixture_put(twins.plain, number, 300, fill);
+            if (step % 64 == 0) {
+                assert_int_equal(state_trim(&twins.spilled, 1, NULL), LEAT_OK);
+            }
+        }
+    }
+    atomic_store(&reading.stop, true);
+    thread_join(&thread);
+    assert_true(reading.found > 100);
+    digest[0] = fixture_digest(twins.spilled);
+    digest[1] = fixture_digest(twins.plain);
+    assert_true(digest[0] == digest[1]);
+    twins_close(&twins);
+}
+
 /* A full file: the budget refuses again. */
 static void test_full(void **context) {
     (void)context;
@@ -396,7 +453,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_answers), cmocka_unit_test(test_snapshots),
         cmocka_unit_test(test_blocks),       cmocka_unit_test(test_scrub),
-        cmocka_unit_test(test_failures),     cmocka_unit_test(test_full),
+        cmocka_unit_test(test_failures),     cmocka_unit_test(test_readers),
+        cmocka_unit_test(test_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
