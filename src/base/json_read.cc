@@ -4,6 +4,15 @@
  *   json_value    = simdjson::dom::element    = { document, index on the tape }
  *   json_iterator = { document, index, index of the end, is it an object }
  *
+ * Values are read off the tape word by word, for simdjson's own iterators are copied as a whole at
+ * every step, which costs more than what they read. The tape (simdjson, doc/tape.md): a word is a
+ * type's letter in the top 8 bits and a payload in the 56 below.
+ *
+ *   '"'        payload: where the string buffer holds the length, 4 bytes, and the text behind it
+ *   'l' 'u' 'd'  the number is the next word
+ *   '[' '{'    payload: count of members 55..32, index behind the closing word 31..0
+ *   't' 'f' 'n', ']' '}'  nothing more
+ *
  * Texts of values are valid UTF-8: simdjson refuses invalid bytes and escapes of lone surrogates.
  */
 #include <cstdio>
@@ -30,25 +39,8 @@ struct json_parser {
 
 namespace {
 
-/* A place on the tape, as simdjson's element and its iterators are laid out. */
-struct tape_place {
-    const dom::document *document;
-    size_t index;
-};
-
-struct iterator_state {
-    tape_place at;
-    size_t end;
-    size_t is_object;
-};
-
 static_assert(sizeof(dom::element) == sizeof(json_value), "a value is an element");
-static_assert(sizeof(dom::array::iterator) == sizeof(tape_place), "a place on the tape");
-static_assert(sizeof(dom::object::iterator) == sizeof(tape_place), "a place on the tape");
-static_assert(sizeof(iterator_state) == sizeof(json_iterator), "fits the C iterator");
 static_assert(std::is_trivially_copyable<dom::element>::value, "copied as bytes");
-static_assert(std::is_trivially_copyable<dom::array::iterator>::value, "copied as bytes");
-static_assert(std::is_trivially_copyable<dom::object::iterator>::value, "copied as bytes");
 
 /* simdjson counts the level of the innermost values too, unless their container is empty; one more
  * lets it read whatever the writer may write. */
@@ -63,6 +55,50 @@ template <typename To, typename From> To same_bytes(const From &from) {
 
 dom::element element_of(json_value value) {
     return same_bytes<dom::element>(value);
+}
+
+/* --- the tape --- */
+
+enum { TYPE_SHIFT = 56, STRING_LENGTH_BYTES = 4, CONTAINER_END_MASK = 0xFFFFFFFF };
+
+size_t index_of(json_value value) {
+    return reinterpret_cast<size_t>(value.opaque[1]);
+}
+
+json_value value_at(const void *document, size_t index) {
+    return json_value{{document, reinterpret_cast<const void *>(index)}};
+}
+
+const dom::document *document_of(json_value value) {
+    return static_cast<const dom::document *>(value.opaque[0]);
+}
+
+uint64_t word_of(json_value value) {
+    return document_of(value)->tape[index_of(value)];
+}
+
+char type_of(uint64_t word) {
+    return static_cast<char>(word >> TYPE_SHIFT);
+}
+
+slice text_at(const dom::document *document, uint64_t word) {
+    const uint8_t *at = document->string_buf.get() + (word & ((UINT64_C(1) << TYPE_SHIFT) - 1));
+    uint32_t size = 0;
+    std::memcpy(&size, at, sizeof(size));
+    return slice{reinterpret_cast<const char *>(at) + STRING_LENGTH_BYTES, size};
+}
+
+/* Index behind the value at `index`. */
+size_t index_after(const dom::document *document, size_t index) {
+    uint64_t word = document->tape[index];
+    switch (type_of(word)) {
+    case '[':
+    case '{': return word & CONTAINER_END_MASK;
+    case 'l':
+    case 'u':
+    case 'd': return index + 2;
+    default: return index + 1;
+    }
 }
 
 /* Grows in powers of two, so that a stream of documents settles after a few. */
@@ -173,25 +209,24 @@ extern "C" enum json_kind json_kind_of(struct json_value value) {
     if (!value.opaque[0]) {
         return JSON_NULL;
     }
-    switch (element_of(value).type()) {
-    case dom::element_type::BOOL: return JSON_BOOL;
-    case dom::element_type::INT64: return JSON_INTEGER;
-    case dom::element_type::UINT64: return JSON_INTEGER;
-    case dom::element_type::DOUBLE: return JSON_NUMBER;
-    case dom::element_type::STRING: return JSON_TEXT;
-    case dom::element_type::ARRAY: return JSON_ARRAY;
-    case dom::element_type::OBJECT: return JSON_OBJECT;
-    case dom::element_type::NULL_VALUE: return JSON_NULL;
+    switch (type_of(word_of(value))) {
+    case 't':
+    case 'f': return JSON_BOOL;
+    case 'l':
+    case 'u': return JSON_INTEGER;
+    case 'd': return JSON_NUMBER;
+    case '"': return JSON_TEXT;
+    case '[': return JSON_ARRAY;
+    case '{': return JSON_OBJECT;
+    default: return JSON_NULL;
     }
-    return JSON_NULL;
 }
 
 extern "C" bool json_to_text(struct json_value value, struct slice *out) {
-    std::string_view text;
-    if (json_kind_of(value) != JSON_TEXT || element_of(value).get_string().get(text)) {
+    if (json_kind_of(value) != JSON_TEXT) {
         return false;
     }
-    *out = slice{text.data(), text.size()};
+    *out = text_at(document_of(value), word_of(value));
     return true;
 }
 
@@ -221,42 +256,34 @@ extern "C" bool json_find(struct json_value object, const char *key, struct json
 }
 
 extern "C" struct json_iterator json_iterate(struct json_value container) {
-    iterator_state state = {};
+    json_iterator iterator = {};
     enum json_kind kind = json_kind_of(container);
-    dom::array array;
-    dom::object object;
-    if (kind == JSON_ARRAY && !element_of(container).get_array().get(array)) {
-        state.at = same_bytes<tape_place>(array.begin());
-        state.end = same_bytes<tape_place>(array.end()).index;
-    } else if (kind == JSON_OBJECT && !element_of(container).get_object().get(object)) {
-        state.at = same_bytes<tape_place>(object.begin());
-        state.end = same_bytes<tape_place>(object.end()).index;
-        state.is_object = 1;
+    if (kind == JSON_ARRAY || kind == JSON_OBJECT) {
+        uint64_t end = (word_of(container) & CONTAINER_END_MASK) - 1;
+        iterator.opaque[0] = container.opaque[0];
+        iterator.opaque[1] = reinterpret_cast<const void *>(index_of(container) + 1);
+        iterator.opaque[2] = reinterpret_cast<const void *>(end);
+        iterator.opaque[3] = kind == JSON_OBJECT ? container.opaque[0] : nullptr;
     }
-    return same_bytes<json_iterator>(state);
+    return iterator;
 }
 
 extern "C" bool json_next(struct json_iterator *iterator, struct slice *key,
                           struct json_value *value) {
-    auto state = same_bytes<iterator_state>(*iterator);
-    if (state.at.index >= state.end) {
+    const auto *document = static_cast<const dom::document *>(iterator->opaque[0]);
+    auto index = reinterpret_cast<size_t>(iterator->opaque[1]);
+    if (index >= reinterpret_cast<size_t>(iterator->opaque[2])) {
         return false;
     }
-    std::string_view name;
-    if (state.is_object) {
-        auto at = same_bytes<dom::object::iterator>(state.at);
-        name = at.key();
-        *value = same_bytes<json_value>(at.value());
-        state.at = same_bytes<tape_place>(++at);
-    } else {
-        auto at = same_bytes<dom::array::iterator>(state.at);
-        *value = same_bytes<json_value>(*at);
-        state.at = same_bytes<tape_place>(++at);
+    slice name = {};
+    if (iterator->opaque[3]) {
+        name = text_at(document, document->tape[index++]);
     }
     if (key) {
-        *key = slice{name.data(), name.size()};
+        *key = name;
     }
-    *iterator = same_bytes<json_iterator>(state);
+    *value = value_at(document, index);
+    iterator->opaque[1] = reinterpret_cast<const void *>(index_after(document, index));
     return true;
 }
 

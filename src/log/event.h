@@ -20,6 +20,10 @@ enum {
 struct posted_event {
     struct slice kind, user, item, id, request, session, surface, author, text;
     bool has_time, has_value, has_created, has_expires;
+    /* Every text is from a JSON document that json_parse took, every context value is what
+     * json_copy wrote: so they are known to be valid UTF-8 and valid scalars, and are not checked
+     * again (the log checks all text of a batch once more, buffer by buffer). */
+    bool parsed;
     int64_t time_ms, created_ms, expires_ms;
     double value;
     int context_count;                        /* pairs */

@@ -4,7 +4,13 @@
 
 #include <inttypes.h>
 
-enum { GATHER_BYTES = 1 << 20, GATHER_ALIGNMENT = 4096 };
+enum {
+    GATHER_BYTES = 1 << 20,
+    GATHER_ALIGNMENT = 4096,
+    /* A sync takes the longer the more there is to write, and all of a group wait for it: beyond
+     * some MiB a larger group waits longer and writes no faster. */
+    GROUP_BYTES_MAX = 4 << 20,
+};
 
 /* --- life --- */
 
@@ -150,11 +156,13 @@ static leat_status group_write(struct log_writer *writer, struct commit *first,
     return group_flush(writer, err);
 }
 
-/* The first commit that does not fit the segment with those before it. */
+/* The first commit that does not fit the segment, or one group, with those before it. */
 static struct commit *group_end(const struct log_writer *writer, struct commit *first) {
     uint64_t bytes = writer->segment.bytes + first->size;
+    uint64_t most = writer->segment.bytes + GROUP_BYTES_MAX;
+    most = most < writer->segment_bytes ? most : writer->segment_bytes;
     struct commit *commit = first->next;
-    while (commit && bytes + commit->size <= writer->segment_bytes) {
+    while (commit && bytes + commit->size <= most) {
         bytes += commit->size;
         commit = commit->next;
     }
