@@ -84,6 +84,22 @@ bool frame_header_whole(const uint8_t data[FRAME_HEADER_BYTES]) {
            header.header_checksum == hash_bytes(data, offsetof(struct header, header_checksum));
 }
 
+bool frame_is_newer(const uint8_t data[FRAME_HEADER_BYTES]) {
+    struct header header;
+    memcpy(&header, data, sizeof(header));
+    if (header.magic != FRAME_MAGIC || header.version <= FRAME_VERSION) {
+        return false;
+    }
+    for (uint16_t version = 1; version <= FRAME_VERSION; version++) {
+        header.version = version;
+        if (header.header_checksum ==
+            hash_bytes(&header, offsetof(struct header, header_checksum))) {
+            return false; /* the version alone is damaged */
+        }
+    }
+    return true;
+}
+
 bool frame_body_whole(const struct frame *frame, const uint8_t *body) {
     return hash_bytes(body, frame->body_bytes) == frame->body_checksum;
 }

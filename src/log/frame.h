@@ -67,6 +67,8 @@ leat_status frame_read_body(const struct frame *frame, const uint8_t *body, stru
  * sets frame->body_checksum. */
 struct frame frame_of(const struct batch *batch);
 void frame_seal(struct frame *frame, uint8_t *out);
+/* Of a version that this leat does not know: the rest of its header may be another one. */
+bool frame_is_newer(const uint8_t header[FRAME_HEADER_BYTES]);
 bool frame_header_whole(const uint8_t header[FRAME_HEADER_BYTES]);     /* magic and checksum */
 bool frame_body_whole(const struct frame *frame, const uint8_t *body); /* checksum */
 

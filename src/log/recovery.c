@@ -36,10 +36,29 @@ static leat_status scan_refuse(const struct scan *scan, uint64_t offset, const c
                                leat_error *err) {
     return error_set(
         err, LEAT_CORRUPT,
-        "segment %s at offset %" PRIu64 ": %s; acknowledged rows from sequence %" PRIu64
+        "%.120s: segment %s at offset %" PRIu64 ": %s; acknowledged rows from sequence %" PRIu64
         " on are damaged. Restore the folder from a copy, or, to go on without "
         "them: keep a copy, cut this segment to %" PRIu64 " bytes and remove the segments after it",
-        scan->name, offset, why, scan->cursor.sequence, scan->commit_end);
+        scan->folder, scan->name, offset, why, scan->cursor.sequence, scan->commit_end);
+}
+
+/* Nothing is damaged, so nothing may be cut. */
+static leat_status scan_refuse_newer(const struct scan *scan, uint64_t offset, leat_error *err) {
+    return error_set(err, LEAT_UNSUPPORTED,
+                     "%.120s: segment %s at offset %" PRIu64
+                     ": a frame that a newer leat wrote, this one reads versions 1 to %d; start "
+                     "that one again, or use another folder",
+                     scan->folder, scan->name, offset, FRAME_VERSION);
+}
+
+static leat_status scan_refuse_gap(const struct scan *scan, uint64_t first_sequence,
+                                   leat_error *err) {
+    return error_set(
+        err, LEAT_CORRUPT,
+        "%.120s: segment %s at offset 0: its name says sequence %" PRIu64 " where %" PRIu64
+        " is next; put the missing one back, from a copy. To go on without the rows from %" PRIu64
+        " on: keep a copy, and remove this segment and those after it",
+        scan->folder, scan->name, first_sequence, scan->cursor.sequence, scan->cursor.sequence);
 }
 
 /* A frame at `offset`. LEAT_END: not whole, `why` says how. LEAT_CORRUPT: whole, and wrong. */
@@ -52,6 +71,9 @@ static leat_status scan_frame(struct scan *scan, uint64_t offset, struct frame *
     }
     TRY(segment_window_view(&scan->window, scan->file, offset, FRAME_HEADER_BYTES, scan->size,
                             &data, err));
+    if (frame_is_newer(data)) { /* before its checksum, which may stand elsewhere */
+        return scan_refuse_newer(scan, offset, err);
+    }
     if (!frame_header_whole(data)) {
         *why = "a frame's header is damaged";
         return LEAT_END;
@@ -212,10 +234,7 @@ static leat_status scan_open(struct scan *scan, uint64_t first_sequence, leat_er
     scan->salted = false;
     segment_window_clear(&scan->window);
     if (first_sequence != scan->cursor.sequence) {
-        char why[128];
-        snprintf(why, sizeof(why), "its name says sequence %" PRIu64 " where %" PRIu64 " is next",
-                 first_sequence, scan->cursor.sequence);
-        return scan_refuse(scan, 0, why, err);
+        return scan_refuse_gap(scan, first_sequence, err);
     }
     return file_size(scan->file, &scan->size, err);
 }

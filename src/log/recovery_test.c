@@ -352,6 +352,34 @@ static void test_forged_frames_prove_nothing(void **state) {
     small_free(&small);
 }
 
+/* A frame of a version to come stands behind the log, whatever its header is like there: it is
+ * neither cut nor called damaged. The version of a known one, damaged, is damage. */
+static void test_newer_frames_are_not_cut(void **state) {
+    struct fixture *f = *state;
+    struct small_log small;
+    small_make(&small, f);
+    for (int whole = 0; whole < 2; whole++) {
+        put_forged(f, &small, 3, f->options.salt);
+        size_t size;
+        uint8_t *data = disk_fake_content(f->fake, small.path[1], &size);
+        memmove(data + small.size[1], data + small.size[1] + 64, FRAME_HEADER_BYTES);
+        data[small.size[1] + 60] ^= (uint8_t)(whole ? 0 : 1); /* of the checksum */
+        leat_error err = {0};
+        assert_int_equal(log_open(&f->options, &f->log, &f->recovery, &err), LEAT_UNSUPPORTED);
+        assert_non_null(strstr(err.message, "newer leat"));
+        assert_non_null(strstr(err.message, "log: segment"));
+        disk_fake_content(f->fake, small.path[1], &size);
+        assert_int_equal(size, small.size[1] + 64 + FRAME_HEADER_BYTES);
+    }
+    put_forged(f, &small, 2, f->options.salt + 1);
+    size_t size;
+    uint8_t *data = disk_fake_content(f->fake, small.path[1], &size);
+    data[small.size[1] + 64 + 4] = 3;
+    memmove(data + small.size[1], data + small.size[1] + 64, FRAME_HEADER_BYTES);
+    check_kept(f, &small, COMMITS);
+    small_free(&small);
+}
+
 /* A process that died left bytes, and a name, that no sync has made durable. What opening shows of
  * them must survive a power cut right after. */
 static void test_what_was_recovered_is_durable(void **state) {
@@ -397,7 +425,7 @@ static void test_missing_segments(void **state) {
     char path[64];
     snprintf(path, sizeof(path), "log/%020d.seg", (int)small.rows + 1);
     disk_fake_set(f->fake, path, "", 0);
-    check_corrupt(f, path, "its name says sequence");
+    check_corrupt(f, path, "put the missing one back");
     disk_remove(f->options.disk, path, NULL);
     snprintf(path, sizeof(path), "log/%020d.seg", (int)small.rows);
     disk_fake_set(f->fake, path, "", 0); /* begun, and nothing in it yet */
@@ -579,6 +607,7 @@ int main(void) {
         TEST(test_garbage_behind_the_end_is_cut),
         TEST(test_stale_frames_prove_nothing),
         TEST(test_forged_frames_prove_nothing),
+        TEST(test_newer_frames_are_not_cut),
         cmocka_unit_test(test_what_was_recovered_is_durable),
         TEST(test_missing_segments),
         TEST(test_frames_that_do_not_belong),
