@@ -614,8 +614,8 @@ static void a_failing_disk_is_said_so(void **state) {
     assert_int_equal(server_start(engine, &other, NULL, &server, &err), LEAT_OK);
     post("{\"kind\":\"item\",\"item\":\"i\"}", 200);
     disk_fake_fail_at(fake, disk_fake_steps(fake) + 1, true);
-    post("{\"kind\":\"item\",\"item\":\"j\"}", 429);
-    is_problem(429, "make room");
+    post("{\"kind\":\"item\",\"item\":\"j\"}", 507);
+    is_problem(507, "make room");
     post("{\"kind\":\"item\",\"item\":\"j\"}", 200);
     disk_fake_cut_at(fake, disk_fake_steps(fake) + 1);
     post("{\"kind\":\"item\",\"item\":\"j\"}", 503);

@@ -54,6 +54,12 @@ static int64_t seconds_of(double count, double rate) {
     return seconds < 1 ? 1 : seconds > RETRY_S_MAX ? RETRY_S_MAX : (int64_t)seconds;
 }
 
+bool engine_disk_full(const struct engine *engine) {
+    struct log_backlog backlog;
+    log_backlog(engine->log, &backlog);
+    return backlog.disk_full;
+}
+
 leat_status engine_admit(struct engine *engine, int64_t *retry_after_s, leat_error *err) {
     struct log_backlog backlog;
     log_backlog(engine->log, &backlog);

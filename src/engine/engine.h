@@ -63,6 +63,10 @@ leat_status engine_append(struct engine *engine, const struct batch *events,
  * to 60, set in any case. Ask before reading what is posted; engine_append does not. */
 leat_status engine_admit(struct engine *engine, int64_t *retry_after_s, leat_error *err);
 
+/* Whether the newest append found no room on the disk: where the log's queue was full because of
+ * that, waiting helps nobody. */
+bool engine_disk_full(const struct engine *engine);
+
 /* Sequences: end of the durable log, applied by flow, learnt by the trainer. */
 uint64_t engine_end(const struct engine *engine);
 uint64_t engine_applied(const struct engine *engine);

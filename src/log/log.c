@@ -52,6 +52,7 @@ static void append_deinit(struct append *append) {
 static void settle(struct log *log, struct commit *first, const struct commit *rest,
                    leat_status status, const leat_error *error) {
     uint64_t now = clock_monotonic_ns();
+    log->disk_full = status == LEAT_FULL;
     while (first != rest) {
         struct append *append = append_of(first);
         first = first->next;
@@ -367,7 +368,8 @@ void log_backlog(struct log *log, struct log_backlog *out) {
     *out = (struct log_backlog){.queued_bytes = log->queued_bytes,
                                 .writing_bytes = log->writing_bytes,
                                 .queue_bytes = log->options.queue_bytes,
-                                .written_bytes = log->written_bytes};
+                                .written_bytes = log->written_bytes,
+                                .disk_full = log->disk_full};
     mutex_unlock(&log->mutex);
 }
 

@@ -98,6 +98,7 @@ struct log_backlog {
     uint64_t writing_bytes; /* the writer is at them now */
     uint64_t queue_bytes;   /* the bound of the first */
     uint64_t written_bytes; /* since the log was opened */
+    bool disk_full;         /* the newest commit found no room on the disk */
 };
 void log_backlog(struct log *log, struct log_backlog *out);
 

@@ -32,6 +32,7 @@ struct log {
     uint64_t written_bytes;
     uint64_t later_queued; /* calls of log_append_later so far, and those that are settled */
     uint64_t later_settled;
+    bool disk_full;         /* the newest commit found no room there */
     leat_error later_error; /* of the first that was lost since the last log_flush */
     uint64_t wakes;
     uint32_t users; /* threads inside a call that may wait */

@@ -41,7 +41,7 @@ static leat_status admit_events(struct exchange *exchange, leat_error *err) {
 static leat_status append(struct exchange *exchange, const struct batch *batch,
                           struct log_receipt *receipt, leat_error *err) {
     leat_status status = engine_append(exchange->engine, batch, receipt, err);
-    if (status == LEAT_FULL) {
+    if (status == LEAT_FULL && !engine_disk_full(exchange->engine)) {
         engine_admit(exchange->engine, &exchange->retry_after_s, NULL);
         metrics_add(exchange->metrics, METRIC_posts_busy_total, 1);
     }

@@ -18,6 +18,7 @@ static const struct problem PROBLEMS[] = {
     {500, "failed", "The server failed"},
     {501, "unsupported", "Not supported"},
     {503, "unavailable", "Not possible right now"},
+    {507, "disk-full", "The disk is full"},
 };
 enum { PROBLEM_COUNT = sizeof(PROBLEMS) / sizeof(PROBLEMS[0]) };
 

@@ -114,7 +114,11 @@ static enum MHD_Result send_handled(struct server *server, struct exchange *exch
         return send_answer(server, exchange, false);
     }
     err.status = status;
-    return send_problem(server, exchange, problem_status(&err), err.message, err.retry);
+    unsigned http = problem_status(&err);
+    if (http == MHD_HTTP_TOO_MANY_REQUESTS && engine_disk_full(exchange->engine)) {
+        http = MHD_HTTP_INSUFFICIENT_STORAGE; /* somebody has to make room */
+    }
+    return send_problem(server, exchange, http, err.message, err.retry);
 }
 
 static enum MHD_Result send_refusal(struct server *server, struct request *request) {

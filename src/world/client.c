@@ -129,7 +129,7 @@ static leat_status problem_error(struct client *client, const char *path, long h
     }
     leat_status status = http == 404 ? LEAT_INVALID : http >= 500 ? LEAT_IO : LEAT_INVALID;
     int shown = words.size < 300 ? (int)words.size : 300;
-    return (http == 429 || http == 503 ? error_retry : error_set)(
+    return (http == 429 || http == 503 || http == 507 ? error_retry : error_set)(
         err, status, "%s%.60s: the server answered %ld: %.*s", client->server, path, http, shown,
         shown > 0 ? words.data : "");
 }
