@@ -262,7 +262,6 @@ void engine_abandon(struct engine *engine) {
 
 /* What is durable is applied and learnt before the last checkpoint. */
 static leat_status engine_settle(struct engine *engine, leat_error *err) {
-    TRY(log_flush(engine->log, err));
     if (engine->options.inline_mode) {
         TRY(engine_run(engine, UINT64_MAX, err));
     } else {
@@ -281,7 +280,12 @@ static leat_status engine_settle(struct engine *engine, leat_error *err) {
 
 leat_status engine_close(struct engine *engine, leat_error *err) {
     atomic_store_explicit(&engine->checkpoint_hurry, true, memory_order_relaxed);
+    leat_error lost = {.message = ""}; /* served rows were: what is there is settled all the same */
+    leat_status flushed = log_flush(engine->log, &lost);
     leat_status status = engine_settle(engine, err);
     engine_abandon(engine);
-    return status;
+    if (status >= 0 && flushed < 0 && err) {
+        *err = lost;
+    }
+    return status < 0 ? status : flushed;
 }
