@@ -159,13 +159,26 @@ static leat_status resume(struct emitted *emitted, struct place place, leat_erro
     return place.at == 0 ? LEAT_OK : cut_file(emitted, place, err);
 }
 
+/* The folder, with a durable name: a power cut must not take it, and all that is in it. */
+static leat_status folder_make(struct disk *disk, const char *folder, leat_error *err) {
+    char parent[PATH_BYTES_MAX];
+    TRY(disk_make_folder(disk, folder, err));
+    snprintf(parent, sizeof(parent), "%s", folder);
+    char *slash = strrchr(parent, '/');
+    if (!slash) {
+        return disk_sync_folder(disk, ".", err);
+    }
+    slash[slash == parent ? 1 : 0] = '\0'; /* "/examples" stands in "/" */
+    return disk_sync_folder(disk, parent, err);
+}
+
 static leat_status begin(struct emitted *emitted, uint64_t sequence, const char *note,
                          leat_error *err) {
     const char *folder = emitted->options.config->folder;
     struct about about = {0};
     struct place place;
     uint64_t from;
-    TRY(disk_make_folder(emitted->options.disk, folder, err));
+    TRY(folder_make(emitted->options.disk, folder, err));
     leat_status status = about_read(emitted, &about, err);
     if (status != LEAT_OK) {
         return status < 0 ? status : start_over(emitted, sequence, err);
@@ -415,7 +428,15 @@ leat_status emitted_push(struct emitted *emitted, const struct example *example,
 }
 
 leat_status emitted_mark(struct emitted *emitted, leat_error *err) {
-    if (emitted->failure.status < 0 || flush(emitted, &emitted->failure) < 0) {
+    leat_error why = {.message = ""};
+    leat_status status = emitted->failure.status < 0 ? LEAT_OK : flush(emitted, &why);
+    if (status == LEAT_FULL) { /* nothing is lost: the next one writes it again */
+        return error_retry(err, status, "examples: %s", why.message);
+    }
+    if (status < 0) {
+        emitted->failure = why;
+    }
+    if (emitted->failure.status < 0) {
         return failed(emitted, err);
     }
     mutex_lock(&emitted->mutex);
