@@ -16,6 +16,7 @@
 #include "flow/row.h"
 #include "tests/shards.h"
 
+#define SIM_EXAMPLES "e" /* folder */
 enum {
     SIM_PEOPLE = 6,
     SIM_CLICKERS = 2, /* people after them, who act on the surface of click logs only */
@@ -101,6 +102,7 @@ struct sim {
     /* Habits of this seed. */
     int feed_percent, run_percent, checkpoint_percent, slow_percent, duplicate_percent;
     int request_percent, time_percent, batch_max;
+    bool emits;        /* examples, into files too */
     bool runs_at_once; /* flow follows each commit */
 
     /* What was sent. */
@@ -170,5 +172,7 @@ void sim_counts_check(struct sim *sim);
 void sim_watch(void *context, const struct example *example);
 void sim_examples_opened(struct sim *sim, uint64_t checkpoint_sequence);
 void sim_labels_check(struct sim *sim);
+/* Files of emitted examples, where this seed has them: each one once, in order. */
+void sim_emitted_check(struct sim *sim);
 
 #endif

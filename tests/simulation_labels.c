@@ -2,6 +2,7 @@
  * join by plain arrays gives. */
 #include "base/hash.h"
 #include "base/memory.h"
+#include "flow/example_file.h"
 #include "tests/simulation.h"
 
 /* --- examples as flow makes them --- */
@@ -65,6 +66,52 @@ void sim_examples_opened(struct sim *sim, uint64_t checkpoint_sequence) {
     CHECK(sim->example_next >= sim->example_count, "%d examples were not made again",
           sim->example_count - sim->example_next);
     sim->example_began = true;
+}
+
+/* --- examples in files --- */
+
+struct reading {
+    const struct sim *sim;
+    int next;
+};
+
+static leat_status file_check(void *context, const char *name) {
+    struct reading *reading = context;
+    const struct sim *sim = reading->sim;
+    char path[PATH_BYTES_MAX];
+    struct example_reader *reader;
+    struct batch batch;
+    if (!strstr(name, ".frames")) {
+        return LEAT_OK;
+    }
+    snprintf(path, sizeof(path), SIM_EXAMPLES "/%s", name);
+    leat_status status = example_reader_open(disk_fake_disk(sim->fake), path, &reader, NULL);
+    CHECK(status == LEAT_OK, "%s cannot be read", path);
+    while ((status = example_reader_next(reader, &batch, NULL)) == LEAT_OK) {
+        for (int64_t row = 0; row < batch.rows; row++) {
+            const struct sim_example *example = &sim->examples[reading->next++];
+            CHECK(reading->next <= sim->example_count &&
+                      batch_u64(&batch, EXAMPLE_SEQUENCE, row) == example->sequence &&
+                      (uint32_t)batch_i32(&batch, EXAMPLE_MASK, row) == example->mask &&
+                      (uint32_t)batch_i32(&batch, EXAMPLE_LABELS, row) == example->labels,
+                  "%s: example %d is another", path, reading->next - 1);
+        }
+    }
+    CHECK(status == LEAT_END, "%s is not whole", path);
+    example_reader_close(reader);
+    return LEAT_OK;
+}
+
+void sim_emitted_check(struct sim *sim) {
+    struct reading reading = {.sim = sim};
+    if (!sim->emits) {
+        return;
+    }
+    sim->slow_percent = 0; /* no more are made meanwhile */
+    sim_checkpoint(sim);
+    disk_list(disk_fake_disk(sim->fake), SIM_EXAMPLES, file_check, &reading, NULL);
+    CHECK(reading.next == sim->example_count, "%d examples in files, %d were made", reading.next,
+          sim->example_count);
 }
 
 /* --- folding --- */

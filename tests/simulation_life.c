@@ -32,6 +32,9 @@ static void config_write(struct sim *sim, struct bytes *out) {
                  "flow: {dedup: %ds, negatives: 2, negative_ring: 16, lateness: %dms, "
                  "keep_negatives: %d}\n",
                  (int)PICK(sim, 2, 20, 86400), lateness_ms, (int)PICK(sim, 1, 1, 3));
+    if (sim->emits) {
+        bytes_printf(out, "examples: {folder: " SIM_EXAMPLES ", file: 4096}\n");
+    }
     bytes_printf(out, "runner: {threads: %d}\nmodel: {dimension: 4, memory: 4MiB}\nactions:\n",
                  (int)PICK(sim, 1, 1, 2, 4));
     bytes_printf(out, "  click: {window: %dms, weight: 1}\n", (int)PICK(sim, 500, 5000, 60000));
@@ -78,6 +81,7 @@ void sim_init(struct sim *sim, uint64_t seed) {
     memset(sim, 0, sizeof(*sim));
     sim->seed = seed;
     rng_init(&sim->rng, seed);
+    sim->emits = seed % 3 == 0;
     config_make(sim);
     habits_draw(sim);
     CHECK(disk_fake_create(seed, &sim->fake, &sim->err) == LEAT_OK, "%s", sim->err.message);
@@ -114,6 +118,7 @@ leat_status sim_open(struct sim *sim, bool without_checkpoints, int batch_rows) 
                                      .inline_mode = true,
                                      .without_checkpoints = without_checkpoints,
                                      .batch_rows = batch_rows,
+                                     .emit_examples = sim->emits && !without_checkpoints,
                                      .metrics = sim->metrics,
                                      .watch = sim_watch,
                                      .watch_context = sim};

@@ -43,7 +43,9 @@ static void act(struct sim *sim) {
 static void disk_is_slow(void *context, const char *verb) {
     (void)verb;
     struct sim *sim = context;
-    if (sim->in_checkpoint && chance(sim, sim->slow_percent) && alive(sim)) {
+    /* Freezing is of flow's own thread: no row is applied meanwhile. */
+    bool frozen = sim->in_checkpoint && sim->engine->job.model_frozen;
+    if (frozen && chance(sim, sim->slow_percent) && alive(sim)) {
         act(sim);
     }
 }
@@ -171,6 +173,7 @@ static void finale(struct sim *sim) {
         sim_run(sim, -1);
     }
     sim_labels_check(sim);
+    sim_emitted_check(sim);
     sim_counts_check(sim);
     sim_replay_check(sim);
     sim_abandon(sim);
