@@ -607,6 +607,39 @@ static void test_a_full_queue_refuses(void **state) {
     disk_fake_on_step(f->fake, NULL, NULL);
 }
 
+/* However much waits, one sync is for a few MiB. */
+static void test_a_group_is_bounded(void **state) {
+    struct fixture *f = *state;
+    enum { ROWS = 5000, BYTES_MAX = 4 << 20 };
+    mutex_init(&gate);
+    condition_init(&gate_opened);
+    gate_waited = false;
+    f->options.inline_writer = false;
+    f->options.queue_bytes = 64 << 20;
+    f->options.segment_bytes = 64 << 20;
+    fixture_open(f);
+    disk_fake_on_step(f->fake, hold_sync, NULL);
+    gate_set(true);
+    struct batch batch = fixture_clicks(f->events, f->config, 0, ROWS, -1);
+    size_t bytes = batch_body_size(&batch) + FRAME_HEADER_BYTES;
+    uint64_t taken = 1 + 3 * (uint64_t)BYTES_MAX / bytes;
+    assert_int_equal(log_append_later(f->log, &batch, 1, NULL), LEAT_OK);
+    gate_wait();
+    struct log_backlog backlog = {0};
+    for (uint64_t i = 1; i < taken; i++) {
+        assert_int_equal(log_append_later(f->log, &batch, 1, NULL), LEAT_OK);
+    }
+    log_backlog(f->log, &backlog);
+    assert_true(backlog.queued_bytes > 2 * (size_t)BYTES_MAX);
+    uint64_t before = histogram_count(metrics_summary(f->metrics, METRIC_sync_seconds));
+    gate_set(false);
+    assert_int_equal(log_flush(f->log, NULL), LEAT_OK);
+    uint64_t syncs = histogram_count(metrics_summary(f->metrics, METRIC_sync_seconds)) - before;
+    assert_true(syncs >= 4); /* the one that stood still, and three groups */
+    assert_int_equal(log_end(f->log), taken * ROWS);
+    disk_fake_on_step(f->fake, NULL, NULL);
+}
+
 static void test_beats(void **state) {
     struct fixture *f = *state;
     f->options.inline_writer = false;
@@ -807,6 +840,7 @@ int main(int count, char **args) {
         TEST(test_appenders_and_readers_at_once),
         TEST(test_close_commits_what_waits),
         TEST(test_a_full_queue_refuses),
+        TEST(test_a_group_is_bounded),
         TEST(test_beats),
         TEST(test_wait_ends_at_its_bound_or_when_woken),
         TEST(test_golden_segment),
