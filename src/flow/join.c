@@ -640,8 +640,14 @@ void join_advance(struct join *join, uint32_t first_group, uint32_t end_group, i
     struct state_key key;
     char id[STATE_ID_MAX + 1];
     int64_t due_ms;
+    int ahead =
+        state_prefetch_due(join->state, STATE_EVENT_TIME, first_group, end_group, watermark_ms);
     while (state_next_due_in(join->state, STATE_EVENT_TIME, first_group, end_group, watermark_ms,
                              &key, id, &due_ms)) {
+        if (--ahead == 0) {
+            ahead = state_prefetch_due(join->state, STATE_EVENT_TIME, first_group, end_group,
+                                       watermark_ms);
+        }
         state_enter(join->state, key.hash);
         settle(join, &key, due_ms, sequence, out);
         state_leave(join->state, key.hash);

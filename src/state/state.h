@@ -25,7 +25,7 @@ struct disk;
 struct state;
 struct state_snapshot;
 
-enum { STATE_RECORD_MAX = 64 << 10, STATE_ID_MAX = 255 };
+enum { STATE_RECORD_MAX = 64 << 10, STATE_ID_MAX = 255, STATE_AHEAD_MAX = 64 };
 
 /* Accounting shared by all states of an engine; relaxed atomics. */
 struct state_budget {
@@ -125,6 +125,11 @@ bool state_next_due(struct state *state, int64_t now_ms, struct state_key *out,
 /* A hint, outside any group: the records of these keys are wanted next, so that their index lines
  * and bytes come into the cache together. At most 64 keys a call pay. */
 void state_prefetch(const struct state *state, const struct state_key *keys, int count);
+
+/* The same for the records that state_next_due_in will give next; the groups' writer. Answers how
+ * many they are, STATE_AHEAD_MAX at most: so many later it is worth another call. */
+int state_prefetch_due(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,
+                       int64_t now_ms);
 
 /* Writer of all groups of these states, which share one budget, outside any group, now and then
  * (once a batch): where they spill, brings memory back within the budget, which puts and look-ups

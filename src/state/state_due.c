@@ -12,6 +12,8 @@ enum {
     NODES_MIN = 8,
     NODES_MAX = 1 << 30,
     SHRINK_MIN = 64,
+    DUE_AHEAD_MAX = 64,
+    LIST_AHEAD = 12,
     STALE_MIN = 64, /* so few entries without use cost less than looking for them */
 };
 
@@ -141,6 +143,8 @@ static void node_place(struct state_due_wheel *wheel, uint32_t node) {
 static void list_place(struct state_due_wheel *wheel, uint32_t first) {
     while (first) {
         uint32_t node = first - 1;
+        /* As a rule the ones before it in the pool were linked just before it, and come next. */
+        __builtin_prefetch(&wheel->nodes[node > LIST_AHEAD ? node - LIST_AHEAD : 0], 1);
         first = wheel->nodes[node].next;
         node_place(wheel, node);
     }
@@ -261,6 +265,30 @@ const struct state_due_entry *state_due_peek(struct state_due *due, int64_t now_
     }
     const struct state_due_entry *top = &wheel->nodes[wheel->heap[0]];
     return top->time_ms <= now_ms ? top : NULL;
+}
+
+/* What is due stands together at the top of the heap: level by level. */
+int state_due_ahead(const struct state_due *due, int64_t now_ms, const struct state_due_entry **out,
+                    int max) {
+    const struct state_due_wheel *wheel = due->wheel;
+    uint32_t places[DUE_AHEAD_MAX];
+    max = max < DUE_AHEAD_MAX ? max : DUE_AHEAD_MAX;
+    int count = 0;
+    if (wheel && wheel->heap_count > 0 && wheel->nodes[wheel->heap[0]].time_ms <= now_ms) {
+        places[count++] = 0;
+    }
+    for (int i = 0; i < count; i++) {
+        out[i] = &wheel->nodes[wheel->heap[places[i]]];
+        uint32_t child = places[i] * HEAP_CHILDREN + 1;
+        uint32_t end = child + HEAP_CHILDREN;
+        end = end < wheel->heap_count ? end : wheel->heap_count;
+        for (; child < end && count < max; child++) {
+            if (wheel->nodes[wheel->heap[child]].time_ms <= now_ms) {
+                places[count++] = child;
+            }
+        }
+    }
+    return count;
 }
 
 void state_due_drop(struct state_due *due) {

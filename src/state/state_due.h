@@ -47,6 +47,10 @@ leat_status state_due_push(struct state_due *due, const struct state_due_entry *
                            leat_error *err);
 /* The first entry at or before `now_ms`; NULL: none. Turns the wheel. */
 const struct state_due_entry *state_due_peek(struct state_due *due, int64_t now_ms);
+/* Up to `max` of the entries at or before `now_ms`, which state_due_peek was asked for; the first
+ * of them, about, to the order of the heap. To prefetch what they name. */
+int state_due_ahead(const struct state_due *due, int64_t now_ms, const struct state_due_entry **out,
+                    int max);
 void state_due_drop(struct state_due *due); /* what state_due_peek found */
 /* No entry lies before this time; INT64_MAX: there is none. */
 int64_t state_due_bound(const struct state_due *due);

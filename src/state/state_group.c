@@ -7,6 +7,7 @@ enum {
     MIX_BITS = 20,
     MIX_MASK = (1 << MIX_BITS) - 1,
     INDEX_CAPACITY_MIN = 16,
+    REST_BYTES_MAX = 1024, /* of a longer record the hardware sees where reading goes */
     /* 3/4 of it are 1.6 billion records: a group that large is refused, not wrapped. */
     INDEX_CAPACITY_MAX = 1u << 30,
 };
@@ -94,9 +95,10 @@ void state_group_prefetch(const struct state_group *group, const struct state_ke
     }
 }
 
-void state_group_prefetch_slot(const struct state_group *group, const struct state_key *key) {
+const struct slot *state_group_prefetch_slot(const struct state_group *group,
+                                             const struct state_key *key) {
     if (group->count == 0) {
-        return;
+        return NULL;
     }
     uint64_t mix = key_mix(key->hash, key->kind, key->part);
     uint32_t mask = group->capacity - 1;
@@ -105,8 +107,19 @@ void state_group_prefetch_slot(const struct state_group *group, const struct sta
             const char *slot = (const char *)entry_slot(group->entries[at]);
             __builtin_prefetch(slot, 1);
             __builtin_prefetch(slot + 64, 1);
-            return;
+            return (const struct slot *)slot;
         }
+    }
+    return NULL;
+}
+
+void state_group_prefetch_rest(const struct state_group *group, const struct slot *slot) {
+    const char *bytes = (const char *)slot;
+    uint32_t size = (uint32_t)slot_data_offset(slot->id_size) + slot->size;
+    size = size < REST_BYTES_MAX ? size : REST_BYTES_MAX;
+    __builtin_prefetch(state_pages_ref(&group->pages, slot), 1);
+    for (uint32_t at = 128; at < size; at += 64) {
+        __builtin_prefetch(bytes + at, 1);
     }
 }
 

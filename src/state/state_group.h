@@ -62,9 +62,12 @@ static inline struct state_group *state_group_of(const struct state *state, uint
 /* By (hash, kind, part); the caller compares the id. NULL: not there. */
 struct slot *state_group_find(const struct state_group *group, uint64_t hash, uint32_t kind,
                               uint64_t part);
-/* Brings the index line of a key near; and, once it is, the record. */
+/* Brings the index line of a key near; once it is, the begin of the record (which may be another's;
+ * NULL: there is none); and once that is, what changes when the record goes. */
 void state_group_prefetch(const struct state_group *group, const struct state_key *key);
-void state_group_prefetch_slot(const struct state_group *group, const struct state_key *key);
+const struct slot *state_group_prefetch_slot(const struct state_group *group,
+                                             const struct state_key *key);
+void state_group_prefetch_rest(const struct state_group *group, const struct slot *slot);
 /* Entries of spilled records. Is `slot`, as it lies in the file, the one at `entry` (mix left out)?
  * The record is back in memory; the record of a slot lies in the file. */
 bool state_group_has(const struct state_group *group, const struct slot *slot, uint64_t entry);

@@ -263,15 +263,20 @@ struct slot *state_pages_take(struct state_pages *pages, struct page_ref *ref) {
     return slot;
 }
 
-/* The last open page of a class stays, even empty: a record that comes and goes must not cost a
- * page each time. */
+/* The next slot comes from here: it is in the cache, and of a page that has changed already, which
+ * a snapshot need not copy once more. (A page that is retired stands in no list, and stays so.) The
+ * last open page of a class stays, even empty: a record that comes and goes must not cost a page
+ * each time. */
 void state_pages_give(struct state_pages *pages, struct slot *slot) {
     struct page_ref *ref = state_pages_ref(pages, slot);
     if (ref->used == ref->slots) {
         ref_link(pages, ref);
+    } else if (ref->previous) {
+        ref_unlink(pages, ref);
+        ref_link(pages, ref);
     }
     uint16_t place = slot->place & (uint16_t)~SLOT_WANTED;
-    memset(slot, 0, class_bytes[ref->class]);
+    memset(slot, 0, slot_data_offset(slot->id_size) + slot->size); /* what is behind is 0 */
     slot->part = ref->freed;
     ref->freed = place;
     ref->used--;

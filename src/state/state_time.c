@@ -75,13 +75,15 @@ leat_status state_slot_set_due(struct state *state, struct state_group *group, s
 /* Inside the group: drops what is of no use before `now_ms` and removes what expired, until an
  * entry stands at the top that is what its record says. NULL: none. */
 static const struct state_due_entry *due_settle(struct state *state, struct state_group *group,
-                                                enum state_clock clock, int64_t now_ms) {
+                                                enum state_clock clock, int64_t now_ms,
+                                                struct slot **record) {
     struct state_due *due = &group->due[clock];
     const struct state_due_entry *top;
     while ((top = state_due_peek(due, now_ms)) != NULL) {
         struct slot *slot = state_group_find(group, top->hash, top->kind, top->part);
         bool due_now = slot && slot->due_ms != 0 && slot->due_ms == top->time_ms;
         if (due_now && state->kinds[top->kind].expire_ms == 0) {
+            *record = slot;
             return top;
         }
         bool later = slot && slot->due_ms > top->time_ms;
@@ -118,7 +120,8 @@ static struct state_group *due_first(struct state *state, enum state_clock clock
             continue;
         }
         latch_lock(&group->latch);
-        const struct state_due_entry *top = due_settle(state, group, clock, now_ms);
+        struct slot *slot;
+        const struct state_due_entry *top = due_settle(state, group, clock, now_ms, &slot);
         due_publish(state, group, clock);
         if (top && (!best || state_due_order(top, &best_top) < 0)) {
             best = group;
@@ -138,9 +141,45 @@ static int64_t due_least(const struct state *state, enum state_clock clock) {
     return least;
 }
 
+/* Inside the group: clears the due time of the record at the top. */
+static void due_take(struct state *state, struct state_group *group, enum state_clock clock,
+                     struct slot *slot, struct state_key *out, char id[STATE_ID_MAX + 1],
+                     int64_t *due_ms) {
+    state_due_drop(&group->due[clock]);
+    state_slot_touch(state, group, slot);
+    *due_ms = slot->due_ms;
+    state_slot_set_due(state, group, slot, 0); /* clearing needs no memory */
+    memcpy(id, slot->id, slot->id_size);
+    id[slot->id_size] = '\0';
+    *out = slot_key(slot);
+    out->id.data = id;
+}
+
+/* Of one group: it need not be looked for. */
+static bool group_next_due(struct state *state, struct state_group *group, enum state_clock clock,
+                           int64_t now_ms, struct state_key *out, char id[STATE_ID_MAX + 1],
+                           int64_t *due_ms) {
+    const _Atomic int64_t *bound = &state->due_ms[clock][group - state->group];
+    if (atomic_load_explicit(bound, memory_order_relaxed) > now_ms) {
+        return false;
+    }
+    latch_lock(&group->latch);
+    struct slot *slot;
+    bool found = due_settle(state, group, clock, now_ms, &slot) != NULL;
+    if (found) {
+        due_take(state, group, clock, slot, out, id, due_ms);
+    }
+    due_publish(state, group, clock);
+    latch_unlock(&group->latch);
+    return found;
+}
+
 bool state_next_due_in(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,
                        int64_t now_ms, struct state_key *out, char id[STATE_ID_MAX + 1],
                        int64_t *due_ms) {
+    if (end - first == 1) {
+        return group_next_due(state, &state->group[first], clock, now_ms, out, id, due_ms);
+    }
     bool all = first == 0 && end == state->groups;
     if (all && atomic_load_explicit(&state->due_least_ms[clock], memory_order_relaxed) > now_ms) {
         return false;
@@ -156,17 +195,48 @@ bool state_next_due_in(struct state *state, enum state_clock clock, uint32_t fir
     latch_lock(&group->latch);
     const struct state_due_entry *top = state_due_peek(&group->due[clock], now_ms);
     struct slot *slot = state_group_find(group, top->hash, top->kind, top->part);
-    state_due_drop(&group->due[clock]);
-    state_slot_touch(state, group, slot);
-    *due_ms = slot->due_ms;
-    state_slot_set_due(state, group, slot, 0); /* clearing needs no memory */
-    memcpy(id, slot->id, slot->id_size);
-    id[slot->id_size] = '\0';
-    *out = slot_key(slot);
-    out->id.data = id;
+    due_take(state, group, clock, slot, out, id, due_ms);
     due_publish(state, group, clock);
     latch_unlock(&group->latch);
     return true;
+}
+
+/* What is due goes, as a rule: all of the record is read and cleared. */
+static void prefetch_whole(const struct state *state, const struct state_key *keys, int count) {
+    const struct slot *slots[STATE_AHEAD_MAX];
+    for (int i = 0; i < count; i++) {
+        state_group_prefetch(state_group_of(state, keys[i].hash), &keys[i]);
+    }
+    for (int i = 0; i < count; i++) {
+        slots[i] = state_group_prefetch_slot(state_group_of(state, keys[i].hash), &keys[i]);
+    }
+    for (int i = 0; i < count; i++) {
+        if (slots[i]) {
+            state_group_prefetch_rest(state_group_of(state, keys[i].hash), slots[i]);
+        }
+    }
+}
+
+int state_prefetch_due(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,
+                       int64_t now_ms) {
+    struct state_key keys[STATE_AHEAD_MAX];
+    const struct state_due_entry *entries[STATE_AHEAD_MAX];
+    int count = 0;
+    for (uint32_t i = first; i < end && count < STATE_AHEAD_MAX; i++) {
+        if (atomic_load_explicit(&state->due_ms[clock][i], memory_order_relaxed) > now_ms) {
+            continue;
+        }
+        struct state_due *due = &state->group[i].due[clock];
+        if (state_due_peek(due, now_ms)) {
+            int found = state_due_ahead(due, now_ms, entries, STATE_AHEAD_MAX - count);
+            for (int e = 0; e < found; e++) {
+                keys[count++] = (struct state_key){
+                    .hash = entries[e]->hash, .kind = entries[e]->kind, .part = entries[e]->part};
+            }
+        }
+    }
+    prefetch_whole(state, keys, count);
+    return count;
 }
 
 bool state_next_due(struct state *state, int64_t now_ms, struct state_key *out,
