@@ -142,8 +142,8 @@ static void threads_change_nothing(void **state) {
     fixture_deinit(&f);
 }
 
-static void close_writes_a_checkpoint(void **state) {
-    (void)state;
+/* `full`: a page's served rows were lost before, as only closing tells. */
+static void close_and_compare(bool full) {
     struct fixture f;
     struct rng rng;
     fixture_init(&f, fixture_config, 9);
@@ -153,7 +153,14 @@ static void close_writes_a_checkpoint(void **state) {
     live(&f, &rng, 30);
     struct engine_digest digest;
     assert_int_equal(engine_digest(f.engine, &digest, &f.err), LEAT_OK);
-    assert_int_equal(engine_close(f.engine, &f.err), LEAT_OK);
+    if (full) {
+        struct page page;
+        disk_fake_bound(f.fake, disk_fake_bytes(f.fake));
+        assert_int_equal(fixture_page(&f, 1, 5, false, &page), LEAT_OK);
+        assert_true(page.count > 0);
+        disk_fake_bound(f.fake, 0);
+    }
+    assert_int_equal(engine_close(f.engine, &f.err), full ? LEAT_FULL : LEAT_OK);
     struct engine_options options = {.config = f.config,
                                      .disk = disk_fake_disk(f.fake),
                                      .clock = &f.clock.clock,
@@ -166,6 +173,12 @@ static void close_writes_a_checkpoint(void **state) {
     digest_equal(&again, &digest);
     engine_abandon(f.engine);
     fixture_deinit(&f);
+}
+
+static void close_writes_a_checkpoint(void **state) {
+    (void)state;
+    close_and_compare(false);
+    close_and_compare(true);
 }
 
 /* --- what must never be on a page --- */
