@@ -128,12 +128,11 @@ static void born(struct sim *sim) {
         uint64_t step = disk_fake_steps(sim->fake) + 1 + rng_below(&sim->rng, 60);
         sim->fault_step = step;
         disk_fake_cut_at(sim->fake, step);
-        if (sim_open(sim, false, 0) < 0 || sim_hurt(sim)) {
-            sim_abandon(sim);
+        bool failed = sim_open(sim, false, 0) < 0;
+        sim_abandon(sim); /* may be met by the fault, too */
+        if (failed || sim_hurt(sim)) {
             disk_fake_restart(sim->fake);
             sim->crashes++;
-        } else {
-            sim_abandon(sim);
         }
         faults_end(sim);
         sim->hurt = false;
