@@ -186,7 +186,7 @@ static void segment_of_a_newer_leat(void **state) {
         uint64_t checksum = hash_bytes(after.data, CHECKSUM_AT);
         memcpy(after.data + CHECKSUM_AT, &checksum, sizeof(checksum));
         content_put(path, &after);
-        bool good = refuses(segments.all[i], "version 99");
+        bool good = refuses(segments.all[i], "newer leat");
         content_put(path, &before);
         assert_true(good);
         bytes_deinit(&before);
@@ -203,7 +203,7 @@ static void segment_in_the_middle_is_gone(void **state) {
     segment_path(path, segments.all[segments.count / 2]);
     snprintf(aside, sizeof(aside), "%s/aside", server.folder);
     assert_int_equal(rename(path, aside), 0);
-    bool good = refuses(segments.all[segments.count / 2 + 1], "Restore");
+    bool good = refuses(segments.all[segments.count / 2 + 1], "put the missing one back");
     assert_int_equal(rename(aside, path), 0);
     assert_true(good);
     starts_whole();
