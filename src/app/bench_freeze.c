@@ -17,7 +17,7 @@
 enum { BATCH = 64, WINDOW_NS = 100000000, WINDOWS_MAX = 100000 };
 
 #define INTERVAL_NS UINT64_C(10000000000)
-#define RESERVE     (INT64_C(1) << 30) /* as checkpoint.reserve has it where nothing is set */
+#define RESERVE     (INT64_C(2) << 30) /* as checkpoint.reserve has it where nothing is set */
 
 /* What a record's data begins with. */
 struct mark {
