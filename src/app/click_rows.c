@@ -81,27 +81,28 @@ static struct slice number_text(char out[TEXT_MAX], uint64_t number) {
     return (struct slice){out, (size_t)size};
 }
 
-leat_status click_rows_add(const struct click_rows *rows, size_t index, const struct config *config,
-                           struct builder *out, leat_error *err) {
-    const struct globo_click *click = &rows->clicks.clicks[index];
-    char user[TEXT_MAX];
-    char item[TEXT_MAX];
-    char session[TEXT_MAX];
-    char values[GLOBO_CONTEXTS][TEXT_MAX];
+struct posted_event click_event(const struct globo_click *click, struct click_texts *texts) {
     struct posted_event event = {
         .kind = slice_of("click"),
-        .surface = slice_of("for_you"),
-        .user = number_text(user, click->user),
-        .item = number_text(item, click->item),
-        .session = number_text(session, click->session),
+        .user = number_text(texts->user, click->user),
+        .item = number_text(texts->item, click->item),
+        .session = number_text(texts->session, click->session),
         .has_time = true,
         .time_ms = click->time_ms,
         .context_count = GLOBO_CONTEXTS,
     };
     for (int i = 0; i < GLOBO_CONTEXTS; i++) {
-        snprintf(values[i], TEXT_MAX, "\"%u\"", click->context[i]);
+        snprintf(texts->context[i], sizeof(texts->context[i]), "\"%u\"", click->context[i]);
         event.context[2 * i] = slice_of(globo_context_name((enum globo_context)i));
-        event.context[2 * i + 1] = slice_of(values[i]);
+        event.context[2 * i + 1] = slice_of(texts->context[i]);
     }
+    return event;
+}
+
+leat_status click_rows_add(const struct click_rows *rows, size_t index, const struct config *config,
+                           struct builder *out, leat_error *err) {
+    struct click_texts texts;
+    struct posted_event event = click_event(&rows->clicks.clicks[index], &texts);
+    event.surface = slice_of("for_you");
     return event_add(out, config, &event, err);
 }

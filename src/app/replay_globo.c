@@ -1,5 +1,6 @@
 /* `leat replay --format globo`: next-article prediction on a stream of news clicks, beside the two
  * built-in baselines on the same clicks. */
+#include "app/click_rows.h"
 #include "app/globo_stream.h"
 #include "app/page_file.h"
 #include "app/quality.h"
@@ -52,24 +53,8 @@ static struct slice number_text(char out[TEXT_MAX], uint64_t number) {
 
 static leat_status tell_click(struct globo_run *run, const struct globo_click *click,
                               leat_error *err) {
-    char user[TEXT_MAX];
-    char item[TEXT_MAX];
-    char session[TEXT_MAX];
-    char values[GLOBO_CONTEXTS][TEXT_MAX];
-    struct posted_event event = {
-        .kind = slice_of("click"),
-        .user = number_text(user, click->user),
-        .item = number_text(item, click->item),
-        .session = number_text(session, click->session),
-        .has_time = true,
-        .time_ms = click->time_ms,
-        .context_count = GLOBO_CONTEXTS,
-    };
-    for (int i = 0; i < GLOBO_CONTEXTS; i++) {
-        snprintf(values[i], TEXT_MAX, "\"%u\"", click->context[i]);
-        event.context[2 * i] = slice_of(globo_context_name((enum globo_context)i));
-        event.context[2 * i + 1] = slice_of(values[i]);
-    }
+    struct click_texts texts;
+    struct posted_event event = click_event(click, &texts);
     return replay_tell(&run->replay, &event, err);
 }
 

@@ -497,14 +497,14 @@ void join_push_batch(struct join *join, const struct join_row *rows, int count, 
     }
 }
 
-static struct join_row row_of(const struct join *join, const struct row *row) {
+struct join_row join_row_of(const struct row *row, int64_t watermark_ms) {
     return (struct join_row){
         .kind = row->kind,
         .action = row->action,
         .surface = row->surface,
         .sequence = row->sequence,
         .time_ms = row->time_ms,
-        .watermark_ms = join_watermark(join, row->now_ms),
+        .watermark_ms = watermark_ms,
         .user = row->user,
         .item = row->item,
         .request = row->request,
@@ -523,7 +523,7 @@ static struct join_row row_of(const struct join *join, const struct row *row) {
 
 bool join_push(struct join *join, const struct row *row, const struct join_features *features,
                const struct join_out *out) {
-    struct join_row lean = row_of(join, row);
+    struct join_row lean = join_row_of(row, join_watermark(join, row->now_ms));
     if (row->kind != ROW_SERVED) {
         lean.featured = features != NULL;
         lean.keys = features ? features->keys : NULL;
@@ -535,7 +535,7 @@ bool join_push(struct join *join, const struct row *row, const struct join_featu
 }
 
 bool join_wants_features(struct join *join, const struct row *row) {
-    struct join_row lean = row_of(join, row);
+    struct join_row lean = join_row_of(row, join_watermark(join, row->now_ms));
     if (!row->user.data || (row->kind != ROW_IMPRESSION && !is_whole(join, &lean))) {
         return false;
     }

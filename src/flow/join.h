@@ -105,6 +105,8 @@ struct join_row {
     const uint64_t *keys; /* up to EXAMPLE_KEYS_MAX and EXAMPLE_DENSE_MAX */
     const float *dense;
 };
+/* A row of the log, at that watermark. Borrows what the row borrows. */
+struct join_row join_row_of(const struct row *row, int64_t watermark_ms);
 
 leat_status join_open(const struct config *config, struct state_budget *budget,
                       struct metrics *metrics, struct join **out, leat_error *err);

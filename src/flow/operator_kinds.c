@@ -121,26 +121,8 @@ static void push_join(struct leat_operator *op, int input, const struct batch *b
         return;
     }
     const struct join_out out = {emit_example, op};
-    const struct join_row joined = {
-        .kind = row->kind,
-        .action = row->action,
-        .surface = row->surface,
-        .time_ms = row->time_ms,
-        .watermark_ms = event_time_of(op),
-        .user = row->user,
-        .item = row->item,
-        .request = row->request,
-        .user_hash = row->user_hash,
-        .item_hash = row->item_hash,
-        .request_hash = row->request_hash,
-        .has_value = row->has_value,
-        .value = row->value,
-        .featured = row->kind == ROW_SERVED,
-        .key_count = row->key_count,
-        .dense_count = row->dense_count,
-        .keys = row->keys,
-        .dense = row->dense,
-    };
+    struct join_row joined = join_row_of(row, event_time_of(op));
+    joined.sequence = 0; /* hosts have no log */
     join_push_batch(op->join, &joined, 1, NULL, &out);
 }
 
