@@ -2,6 +2,17 @@
 #include "base/json.h"
 #include "engine/engine_internal.h"
 
+/* What was not found is not there, unless it could not be read. */
+static leat_status missing(const struct engine *engine, leat_error *err) {
+    TRY(flow_failure(engine->flow, err));
+    return LEAT_NOT_FOUND;
+}
+
+static leat_status written(const struct engine *engine, const struct bytes *out, leat_error *err) {
+    TRY(flow_failure(engine->flow, err));
+    return bytes_status(out, err);
+}
+
 static void json_member_i64(struct json_writer *json, const char *key, int64_t value) {
     json_key(json, key);
     json_i64(json, value);
@@ -33,7 +44,7 @@ leat_status engine_item(struct engine *engine, struct slice item, struct bytes *
                         leat_error *err) {
     struct catalog_view view;
     if (!catalog_find(flow_catalog(engine->flow), item, &view)) {
-        return LEAT_NOT_FOUND;
+        return missing(engine, err);
     }
     struct json_writer json;
     json_begin(&json, out);
@@ -58,7 +69,7 @@ leat_status engine_item(struct engine *engine, struct slice item, struct bytes *
     }
     bytes_deinit(&words);
     json_object_close(&json);
-    return bytes_status(out, err);
+    return written(engine, out, err);
 }
 
 static void items_list(struct engine *engine, struct json_writer *json, const char *key,
@@ -78,7 +89,7 @@ leat_status engine_user(struct engine *engine, struct slice user, struct bytes *
                         leat_error *err) {
     struct profile_view view;
     if (!profile_read(flow_profile(engine->flow), user, engine_now(engine), &view)) {
-        return LEAT_NOT_FOUND;
+        return missing(engine, err);
     }
     struct json_writer json;
     json_begin(&json, out);
@@ -100,5 +111,5 @@ leat_status engine_user(struct engine *engine, struct slice user, struct bytes *
     json_member_i64(&json, "categories", view.category_count);
     json_member_i64(&json, "authors", view.author_count);
     json_object_close(&json);
-    return bytes_status(out, err);
+    return written(engine, out, err);
 }

@@ -180,6 +180,7 @@ leat_status engine_feed(struct engine *engine, const struct feed_query *query, s
         .count = query->count > 0 ? query->count : (int)surface->fields.show,
     };
     TRY(page_make(engine, &request, arena, out, err));
+    TRY(flow_failure(engine->flow, err)); /* a page from half of the state shows what was seen */
     if (!query->preview) {
         TRY(served_log(engine, query, out, err));
     }
@@ -209,6 +210,7 @@ leat_status engine_score(struct engine *engine, struct slice user, int surface, 
                                    .moment = &moment,
                                    .count = 1};
     leat_status status = rank_score(&request, &candidate, 1, &arena, err);
+    status = status < 0 ? status : flow_failure(engine->flow, err);
     memcpy(out, candidate.scores, sizeof(candidate.scores));
     arena_deinit(&arena);
     return status;

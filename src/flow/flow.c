@@ -147,6 +147,13 @@ leat_status flow_scrub(struct flow *flow, leat_error *err) {
     return LEAT_OK;
 }
 
+leat_status flow_failure(const struct flow *flow, leat_error *err) {
+    for (int i = 0; i < FLOW_STATES; i++) {
+        TRY(state_failure(flow->states[i], err));
+    }
+    return LEAT_OK;
+}
+
 struct flow_times flow_times(const struct flow *flow) {
     struct flow_times times;
     memcpy(times.ns, flow->piece->ns, sizeof(times.ns));

@@ -70,6 +70,10 @@ leat_status flow_scrub(struct flow *flow, leat_error *err);
 struct flow_times flow_times(const struct flow *flow); /* zero without a stopwatch */
 const char *flow_phase_name(int phase);
 
+/* LEAT_OK, or in words what keeps the states from being whole (LEAT_MEMORY, LEAT_IO of a spill
+ * file): what was just read from them may be half of what there is, then. Any thread. */
+leat_status flow_failure(const struct flow *flow, leat_error *err);
+
 /* Append time of the newest row applied. Any thread. */
 int64_t flow_now(const struct flow *flow);
 void flow_set_now(struct flow *flow, int64_t now_ms); /* after a restore */

@@ -718,12 +718,16 @@ static void look_over(struct piece *piece) {
     }
 }
 
-/* A record could not be had for want of memory, wherever it was asked for. */
-static bool states_failed(const struct operators *o) {
-    return state_failed(dedup_state(o->dedup)) || state_failed(catalog_state(o->catalog)) ||
-           state_failed(profile_state(o->profile)) || state_failed(tally_state(o->tally)) ||
-           state_failed(pairs_state(o->pairs)) || state_failed(background_state(o->background)) ||
-           state_failed(join_state(o->join));
+/* A record could not be had for want of memory or of the file it lies in, wherever it was asked
+ * for. */
+static leat_status states_failure(const struct operators *o, leat_error *err) {
+    TRY(state_failure(dedup_state(o->dedup), err));
+    TRY(state_failure(catalog_state(o->catalog), err));
+    TRY(state_failure(profile_state(o->profile), err));
+    TRY(state_failure(tally_state(o->tally), err));
+    TRY(state_failure(pairs_state(o->pairs), err));
+    TRY(state_failure(background_state(o->background), err));
+    return state_failure(join_state(o->join), err);
 }
 
 leat_status piece_run(struct piece *piece, const struct batch *batch, int64_t from, int count,
@@ -745,7 +749,8 @@ leat_status piece_run(struct piece *piece, const struct batch *batch, int64_t fr
     run_phase(piece, PIECE_FILL, phase_fill, parts + FILL_BESIDE);
     run_phase(piece, PIECE_JOIN, phase_join, parts + JOIN_BESIDE);
     uint64_t begun_ns = piece->stopwatch ? piece->stopwatch() : 0;
-    if (piece->failed || states_failed(piece->operators)) {
+    TRY(states_failure(piece->operators, err));
+    if (piece->failed) {
         return error_set(err, LEAT_MEMORY,
                          "the operators found no memory for rows %" PRIu64 " to %" PRIu64
                          "; add memory or lower the budgets, then start again: the log is whole",

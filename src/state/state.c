@@ -386,8 +386,10 @@ static leat_status person_fetch(void *context, uint64_t entry, const struct slot
 uint32_t state_remove_all(struct state *state, uint64_t hash, struct slice id) {
     struct state_group *group = group_entered(state, hash);
     struct person person = {group, hash, id};
-    if (group->spill && state_spill_each(group->spill, person_fetch, &person, NULL) < 0) {
-        atomic_store_explicit(&state->failed, true, memory_order_relaxed);
+    leat_status status =
+        group->spill ? state_spill_each(group->spill, person_fetch, &person, NULL) : LEAT_OK;
+    if (status < 0) {
+        state_spill_fail(group->spill, status);
     }
     uint32_t removed = 0;
     uint32_t at = 0;

@@ -146,6 +146,9 @@ void state_spill_counts(const struct state *state, uint64_t *fetched, uint64_t *
  * not follow from the log alone any more; or the spill file could not be read. To be closed, and
  * made again from checkpoint and log. */
 bool state_failed(const struct state *state);
+/* The same in words: LEAT_OK, LEAT_MEMORY, or LEAT_IO where it was the file. Any thread; who read
+ * records without being told of an error asks afterwards. */
+leat_status state_failure(const struct state *state, leat_error *err);
 
 uint64_t state_count(const struct state *state); /* records; relaxed */
 uint64_t state_bytes(const struct state *state); /* pages, indexes and all; relaxed */

@@ -183,8 +183,27 @@ static leat_status spill_read(const struct state_spill *spill, const struct spil
                                     spill->path, extent->place);
 }
 
-static void spill_fail(const struct spill_group *group) {
+void state_spill_fail(const struct spill_group *group, leat_status status) {
+    if (status != LEAT_MEMORY) {
+        atomic_store_explicit(&group->state->spill->unread, true, memory_order_relaxed);
+    }
     atomic_store_explicit(&group->state->failed, true, memory_order_relaxed);
+}
+
+leat_status state_failure(const struct state *state, leat_error *err) {
+    if (!state_failed(state)) {
+        return LEAT_OK;
+    }
+    if (state->spill && atomic_load_explicit(&state->spill->unread, memory_order_relaxed)) {
+        return error_set(err, LEAT_IO,
+                         "%s: could not be read, so state %s is not whole; start again where the "
+                         "disk can be read: the file is made anew, and the log is whole",
+                         state->spill->path, state->name);
+    }
+    return error_set(err, LEAT_MEMORY,
+                     "state %s found no memory; add memory or lower the budgets, then start again: "
+                     "the log is whole",
+                     state->name);
 }
 
 static struct slot *slot_back(struct spill_group *group, uint32_t index_at,
@@ -199,7 +218,7 @@ static struct slot *slot_back(struct spill_group *group, uint32_t index_at,
     home->pages.forced = false;
     if (status < 0 ||
         !extent_lose(group, entry_extent(entry), entry_place(entry), slot_bytes(read))) {
-        spill_fail(group);
+        state_spill_fail(group, LEAT_MEMORY);
         return NULL;
     }
     state_snapshot_touch_now(state, home, ref);
@@ -221,9 +240,10 @@ struct slot *state_spill_fetch(struct spill_group *group, uint32_t index_at, uin
     uint64_t entry = home->entries[index_at];
     uint32_t place = entry_place(entry);
     const struct spill_extent *extent = &group->extents[entry_extent(entry)];
-    if (spill_read(group->state->spill, extent, place & ~(uint32_t)(SPILL_UNIT - 1), unit,
-                   SPILL_UNIT, NULL) < 0) {
-        spill_fail(group);
+    leat_status status = spill_read(group->state->spill, extent,
+                                    place & ~(uint32_t)(SPILL_UNIT - 1), unit, SPILL_UNIT, NULL);
+    if (status < 0) {
+        state_spill_fail(group, status);
         return NULL;
     }
     const struct slot *slot = (const struct slot *)(unit + place % SPILL_UNIT);

@@ -66,6 +66,7 @@ struct state_spill {
     uint32_t next_group;
     uint8_t *staging; /* an extent; the trimming thread's */
     _Atomic uint64_t fetched, written;
+    _Atomic bool unread; /* what made the state failed was that the file could not be read */
     struct spill_group groups[];
 };
 
@@ -76,6 +77,8 @@ void state_spill_close(struct state *state);
  * What cannot be read makes the state failed. */
 struct slot *state_spill_fetch(struct spill_group *group, uint32_t index_at, uint64_t hash,
                                uint32_t kind, uint64_t part);
+/* Makes the state failed: a call of these answered `status` where no error can be handed on. */
+void state_spill_fail(const struct spill_group *group, leat_status status);
 /* Inside the group: `each` for every record that lies in the file, as a copy. */
 leat_status state_spill_each(const struct spill_group *group,
                              leat_status (*each)(void *context, uint64_t entry,

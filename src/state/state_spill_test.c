@@ -349,7 +349,7 @@ static void test_failures(void **context) {
     }
     assert_int_equal(status, LEAT_IO);
     assert_true(strstr(err.message, "fixture.spill") != NULL);
-    assert_false(state_failed(twins.spilled));
+    assert_int_equal(state_failure(twins.spilled, &err), LEAT_OK);
     assert_true(fixture_digest(twins.spilled) == fixture_digest(twins.plain));
     assert_int_equal(state_trim(&twins.spilled, 1, &err), LEAT_OK);
     disk_fake_fail_at(twins.fake, disk_fake_steps(twins.fake) + 1, DISK_FAULT_IO);
@@ -362,6 +362,8 @@ static void test_failures(void **context) {
         state_leave(twins.spilled, key.hash);
     }
     assert_true(state_failed(twins.spilled));
+    assert_int_equal(state_failure(twins.spilled, &err), LEAT_IO);
+    assert_true(strstr(err.message, "fixture.spill: could not be read") != NULL);
     twins_close(&twins);
 }
 

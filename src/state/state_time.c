@@ -47,8 +47,10 @@ static void due_renew(struct state *state, struct state_group *group, enum state
     for (const struct slot *slot; (slot = state_group_next(group, &at)) != NULL;) {
         renewal_push(&renewal, 0, slot, NULL);
     }
-    if (group->spill && state_spill_each(group->spill, renewal_push, &renewal, NULL) < 0) {
-        atomic_store_explicit(&state->failed, true, memory_order_relaxed);
+    leat_status status =
+        group->spill ? state_spill_each(group->spill, renewal_push, &renewal, NULL) : LEAT_OK;
+    if (status < 0) {
+        state_spill_fail(group->spill, status);
     }
 }
 
