@@ -5,7 +5,7 @@
 
 #include <stdatomic.h>
 
-enum { GROW_MIN = 16, PLACES_MAX = 1 << 30 };
+enum { GROW_MIN = 16, PLACES_MAX = 1 << 30, TRIM_ROUNDS_MAX = 1 << 16 };
 
 static uint32_t slot_bytes(const struct slot *slot) {
     size_t bytes = slot_data_offset(slot->id_size) + slot->size;
@@ -606,8 +606,9 @@ static leat_status group_compact(struct state *state, uint32_t number, uint8_t *
     return status;
 }
 
-/* An extent of cold records of one group. LEAT_END: it had none. */
-static leat_status group_trim(struct state *state, uint32_t number, leat_error *err) {
+/* An extent of cold records of one group, and how full it is. LEAT_END: it had none. */
+static leat_status group_trim(struct state *state, uint32_t number, uint32_t *bytes,
+                              leat_error *err) {
     struct state_spill *spill = state->spill;
     struct trim trim = {.group = &spill->groups[number], .home = &state->group[number]};
     trim_stage(&trim, spill->staging);
@@ -630,6 +631,7 @@ static leat_status group_trim(struct state *state, uint32_t number, leat_error *
         return status < 0 ? status : error_memory(err, sizeof(struct spill_extent));
     }
     atomic_fetch_add_explicit(&spill->written, SPILL_EXTENT, memory_order_relaxed);
+    *bytes = trim.place;
     group_pack(state, trim.home);
     return group_compact(state, number, spill->staging, err);
 }
@@ -644,18 +646,24 @@ static int64_t budget_used(const struct state_budget *budget) {
     return atomic_load_explicit(&budget->bytes_used, memory_order_relaxed);
 }
 
-/* One round over the groups of a state. False: it freed nothing worth a round. */
+/* One round over the groups of a state. False: it freed nothing worth a round. A full extent is
+ * worth one although readers may have brought as much back meanwhile. */
 static leat_status state_trim_round(struct state *state, int64_t wanted, bool *freed,
                                     leat_error *err) {
     const struct state_budget *budget = state->account.budget;
     int64_t before = budget_used(budget);
+    uint32_t fullest = 0;
     for (uint32_t i = 0; i < state->groups && budget_used(budget) > wanted; i++) {
-        leat_status status = group_trim(state, state->spill->next_group++ % state->groups, err);
+        uint32_t bytes = 0;
+        leat_status status =
+            group_trim(state, state->spill->next_group++ % state->groups, &bytes, err);
+        fullest = bytes > fullest ? bytes : fullest;
         if (status < 0) {
             return status;
         }
     }
-    *freed = before - budget_used(budget) >= SPILL_EXTENT;
+    *freed =
+        before - budget_used(budget) >= SPILL_EXTENT || fullest >= SPILL_EXTENT - SPILL_EXTENT / 4;
     return LEAT_OK;
 }
 
@@ -683,13 +691,18 @@ leat_status state_trim(struct state *const *states, int count, leat_error *err) 
     INVARIANT(count <= STATE_TRIM_MAX, "%d states share a budget, at most %d", count,
               STATE_TRIM_MAX);
     int64_t wanted = budget->bytes_max - budget->bytes_max / 64;
-    int chosen;
-    while (budget_used(budget) > wanted && (chosen = trim_choose(states, count, idle)) >= 0) {
+    int chosen = 0;
+    for (int round = 0; round < TRIM_ROUNDS_MAX && budget_used(budget) > wanted; round++) {
+        chosen = trim_choose(states, count, idle);
+        if (chosen < 0) {
+            break;
+        }
         bool freed;
         TRY(state_trim_round(states[chosen], wanted, &freed, err));
         idle[chosen] += !freed;
     }
-    bool soft = budget_used(budget) <= budget->bytes_max;
+    /* Readers may have overdrawn it since: the next trim's to mend, not the next put's. */
+    bool soft = chosen >= 0 || budget_used(budget) <= budget->bytes_max;
     for (int i = 0; i < count; i++) {
         if (states[i]->spill) {
             atomic_store(&states[i]->account.soft, soft);
