@@ -35,6 +35,10 @@ static inline bool fail_asked(void) {
     return __builtin_expect(left != 0, 0) && fail_asked_slow();
 }
 
+bool memory_refuses(void) {
+    return fail_asked();
+}
+
 static void *counted(void *block, bool is_new) {
     if (block) {
         atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);

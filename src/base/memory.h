@@ -25,6 +25,9 @@ uint64_t memory_blocks(void);
  * below they were made, compares before and after. */
 uint64_t memory_refusals(void);
 
+/* For allocators above this one, once a request: whether a test asked for this one to fail. */
+bool memory_refuses(void);
+
 /* For tests: the n-th allocation from now (1 = the next) fails, once; 0 turns it off. */
 void memory_fail_at(uint64_t n);
 /* What is left of n: 0 when it has failed, or nothing was asked for. */

@@ -1,6 +1,7 @@
 #include "state/state_group.h"
 
 #include "base/memory.h"
+#include "base/slab.h"
 #include "state/state_spill.h"
 
 enum {
@@ -35,9 +36,28 @@ static inline uint32_t entry_home(const struct state_group *group, uint64_t entr
     return (uint32_t)mix & mask;
 }
 
+static uint64_t *entries_alloc(size_t bytes) {
+    if (bytes < SLAB_BLOCK) {
+        return memory_zalloc(bytes);
+    }
+    uint64_t *entries = slab_alloc(bytes);
+    if (entries) {
+        memset(entries, 0, bytes);
+    }
+    return entries;
+}
+
+static void entries_free(uint64_t *entries, size_t bytes) {
+    if (bytes < SLAB_BLOCK) {
+        memory_free(entries);
+    } else {
+        slab_free(entries, bytes);
+    }
+}
+
 void state_group_deinit(struct state_group *group, struct state_account *account) {
     state_account_refund(account, group->capacity * sizeof(*group->entries));
-    memory_free(group->entries);
+    entries_free(group->entries, group->capacity * sizeof(*group->entries));
     group->entries = NULL;
     group->capacity = 0;
     group->count = 0;
@@ -148,7 +168,7 @@ static leat_status index_grow(struct state_group *group, struct state_account *a
     }
     size_t bytes = capacity * sizeof(*group->entries);
     TRY(state_account_charge(account, bytes, err));
-    uint64_t *entries = memory_zalloc(bytes);
+    uint64_t *entries = entries_alloc(bytes);
     if (!entries) {
         state_account_refund(account, bytes);
         return error_memory(err, bytes);
@@ -162,7 +182,7 @@ static leat_status index_grow(struct state_group *group, struct state_account *a
         }
     }
     state_account_refund(account, old.capacity * sizeof(*entries));
-    memory_free(old.entries);
+    entries_free(old.entries, old.capacity * sizeof(*entries));
     return LEAT_OK;
 }
 

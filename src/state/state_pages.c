@@ -1,6 +1,7 @@
 #include "state/state_pages.h"
 
 #include "base/memory.h"
+#include "base/slab.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -160,7 +161,7 @@ static uint32_t page_bytes_next(const struct state_pages *pages, uint32_t class)
 static leat_status page_alloc(struct state_pages *pages, uint32_t bytes, struct page_head **out,
                               leat_error *err) {
     TRY(account_charge(pages->account, bytes, pages->forced, err));
-    *out = memory_aligned(PAGE_HEAD, bytes);
+    *out = bytes == PAGE_BYTES ? slab_alloc(bytes) : memory_aligned(PAGE_HEAD, bytes);
     if (!*out) {
         state_account_refund(pages->account, bytes);
         return error_memory(err, bytes);
@@ -197,7 +198,11 @@ static leat_status page_open(struct state_pages *pages, uint32_t class, leat_err
 
 static void page_free(struct page_head *page, uint32_t bytes) {
     ASAN_UNPOISON_MEMORY_REGION(page, bytes);
-    memory_free(page);
+    if (bytes == PAGE_BYTES) {
+        slab_free(page, bytes);
+    } else {
+        memory_free(page);
+    }
 }
 
 static void page_close(struct state_pages *pages, struct page_ref *ref) {
