@@ -596,8 +596,12 @@ static leat_status group_compact(struct state *state, uint32_t number, uint8_t *
         const struct slot *slot;
         while (status >= 0 && (slot = extent_next(data, &place)) != NULL) {
             if (state_group_has(home, slot, spill_entry(e, slot_at(data, slot), 0))) {
-                slot = state_group_find(home, slot->hash, slot->kind, slot->part);
-                ((struct slot *)slot)->place &= (uint16_t)~SLOT_WANTED;
+                struct slot *back = state_group_find(home, slot->hash, slot->kind, slot->part);
+                if (!back) {
+                    status = state_failure(state, err);
+                    break;
+                }
+                back->place &= (uint16_t)~SLOT_WANTED;
             }
         }
         break;
