@@ -452,7 +452,8 @@ leat_status state_spill_images(struct spill_group *group, uint64_t version, uint
 struct trim {
     struct spill_group *group;
     struct state_group *home;
-    uint32_t place; /* end of what is staged */
+    uint32_t number; /* of the extent that it becomes */
+    uint32_t place;  /* end of what is staged */
     uint32_t count;
     struct {
         struct slot *slot;
@@ -532,8 +533,7 @@ static struct spill_extent *extent_new(struct spill_group *group, uint32_t *numb
 static bool trim_publish(struct trim *trim, uint32_t place) {
     struct state *state = trim->group->state;
     latch_lock(&trim->home->latch);
-    uint32_t number;
-    struct spill_extent *extent = extent_new(trim->group, &number);
+    struct spill_extent *extent = extent_new(trim->group, &trim->number);
     if (extent) {
         *extent = (struct spill_extent){.place = place,
                                         .live = trim->count,
@@ -543,7 +543,7 @@ static bool trim_publish(struct trim *trim, uint32_t place) {
             struct slot *slot = trim->cold[i].slot;
             extent->bytes += slot_bytes(slot);
             state_snapshot_touch_now(state, trim->home, state_pages_ref(&trim->home->pages, slot));
-            state_group_sink(trim->home, slot, spill_entry(number, trim->cold[i].place, 0));
+            state_group_sink(trim->home, slot, spill_entry(trim->number, trim->cold[i].place, 0));
             state_pages_give(&trim->home->pages, slot);
         }
     }
@@ -579,16 +579,17 @@ static void group_pack(struct state *state, struct state_group *home) {
     latch_unlock(&home->latch);
 }
 
-/* An extent that holds little comes back as a whole, to be written again with others. */
-static leat_status group_compact(struct state *state, uint32_t number, uint8_t *data,
+/* An extent that holds little, but for the one just written, comes back as a whole, to be written
+ * again with others. */
+static leat_status group_compact(struct state *state, const struct trim *trim, uint8_t *data,
                                  leat_error *err) {
-    struct spill_group *group = &state->spill->groups[number];
-    struct state_group *home = &state->group[number];
+    struct spill_group *group = trim->group;
+    struct state_group *home = trim->home;
     leat_status status = LEAT_OK;
     latch_lock(&home->latch);
     for (uint32_t e = 0; e < group->count; e++) {
         const struct spill_extent *extent = &group->extents[e];
-        if (extent->live == 0 || extent->bytes >= SPILL_EXTENT / 4) {
+        if (e == trim->number || extent->live == 0 || extent->bytes >= SPILL_EXTENT / 4) {
             continue;
         }
         status = spill_read(state->spill, extent, 0, data, SPILL_EXTENT, err);
@@ -637,7 +638,7 @@ static leat_status group_trim(struct state *state, uint32_t number, uint32_t *by
     atomic_fetch_add_explicit(&spill->written, SPILL_EXTENT, memory_order_relaxed);
     *bytes = trim.place;
     group_pack(state, trim.home);
-    return group_compact(state, number, spill->staging, err);
+    return group_compact(state, &trim, spill->staging, err);
 }
 
 void state_spill_counts(const struct state *state, uint64_t *fetched, uint64_t *bytes_written) {
