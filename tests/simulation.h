@@ -4,6 +4,7 @@
  *   simulation_traffic.c  what people post and the pages that are asked for
  *   simulation_life.c     opening, crashing, and what is checked after each start
  *   simulation_oracle.c   the ledger of commits, the model's log, duplicates, what was seen
+ *   simulation_spill.c    memory that runs short, and what spill files may not hold
  *   simulation_labels.c   the examples that were made, and the labels that they must fold to
  *   simulation_test.c     the scheduler, faults, and the seeds */
 #ifndef TESTS_SIMULATION_H
@@ -102,7 +103,9 @@ struct sim {
     /* Habits of this seed. */
     int feed_percent, run_percent, checkpoint_percent, slow_percent, duplicate_percent;
     int request_percent, time_percent, batch_max;
+    int squeeze_percent;
     bool emits;        /* examples, into files too */
+    bool spills;       /* state lies in files, most of the time */
     bool runs_at_once; /* flow follows each commit */
 
     /* What was sent. */
@@ -134,6 +137,7 @@ struct sim {
 
     struct engine_digest digest; /* of the last healthy moment at the log's end; count 0: none */
     uint64_t steps, crashes, checkpoints, examples_checked, pages_checked; /* for the report */
+    uint64_t written, fetched; /* bytes spilled, records that came back because of a look-up */
 };
 
 /* simulation_traffic.c */
@@ -142,6 +146,7 @@ void sim_feed(struct sim *sim);
 void sim_clock(struct sim *sim);
 /* One event of nobody's interest `ahead_ms` later, so that time passes. */
 void sim_beat(struct sim *sim, int64_t ahead_ms);
+void sim_forget(struct sim *sim, int user);
 
 /* simulation_life.c */
 void sim_init(struct sim *sim, uint64_t seed);
@@ -155,6 +160,12 @@ void sim_restart_check(struct sim *sim); /* an engine was opened: is everything 
 void sim_abandon(struct sim *sim);
 /* The state as it is, against what a replay from the log's start gives. Leaves no engine. */
 void sim_replay_check(struct sim *sim);
+
+/* simulation_spill.c: of seeds that spill; others pass. */
+void sim_squeeze(struct sim *sim); /* whatever may spill does */
+void sim_spill_note(
+    struct sim *sim); /* the engine is to be given up: counts what it brought back */
+void sim_forget_check(struct sim *sim);
 
 /* simulation_oracle.c */
 void sim_text(char out[40], char letter, int number);

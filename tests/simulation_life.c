@@ -1,4 +1,5 @@
 /* A seed's configuration and habits; opening, crashing, and what is checked after each start. */
+#include "base/hash.h"
 #include "base/memory.h"
 #include "engine/engine_internal.h"
 #include "log/record.h"
@@ -35,8 +36,12 @@ static void config_write(struct sim *sim, struct bytes *out) {
     if (sim->emits) {
         bytes_printf(out, "examples: {folder: " SIM_EXAMPLES ", file: 4096}\n");
     }
-    bytes_printf(out, "runner: {threads: %d}\nmodel: {dimension: 4, memory: 4MiB}\nactions:\n",
-                 (int)PICK(sim, 1, 1, 2, 4));
+    /* In the smaller file there is room for one extent of each state. */
+    bytes_printf(out, "runner: {threads: %d, spill: %dKiB}\n", (int)PICK(sim, 1, 1, 2, 4),
+                 !sim->spills         ? 0
+                 : sim->seed % 4 == 0 ? 64 * FLOW_STATES
+                                      : 64 << 10);
+    bytes_printf(out, "model: {dimension: 4, memory: 4MiB}\nactions:\n");
     bytes_printf(out, "  click: {window: %dms, weight: 1}\n", (int)PICK(sim, 500, 5000, 60000));
     bytes_printf(out, "  watch: {window: %ds, weight: 0.1, value: seconds, filter: none}\n",
                  (int)PICK(sim, 2, 30, 600));
@@ -75,6 +80,10 @@ static void habits_draw(struct sim *sim) {
     sim->time_percent = (int)PICK(sim, 0, 20, 80);
     sim->batch_max = (int)PICK(sim, 1, 4, 12);
     sim->runs_at_once = rng_below(&sim->rng, 3) == 0;
+    /* An extent for each group of each state, each time. */
+    int most = 200 / (int)sim->config->root.key_groups;
+    sim->squeeze_percent = sim->spills ? (int)PICK(sim, 10, 50, 100) : 0;
+    sim->squeeze_percent = sim->squeeze_percent < most ? sim->squeeze_percent : most;
 }
 
 void sim_init(struct sim *sim, uint64_t seed) {
@@ -82,6 +91,7 @@ void sim_init(struct sim *sim, uint64_t seed) {
     sim->seed = seed;
     rng_init(&sim->rng, seed);
     sim->emits = seed % 3 == 0;
+    sim->spills = hash_mix(seed, 1) % 3 == 0;
     config_make(sim);
     habits_draw(sim);
     CHECK(disk_fake_create(seed, &sim->fake, &sim->err) == LEAT_OK, "%s", sim->err.message);
@@ -146,6 +156,7 @@ leat_status sim_open(struct sim *sim, bool without_checkpoints, int batch_rows) 
 }
 
 void sim_abandon(struct sim *sim) {
+    sim_spill_note(sim);
     if (sim->engine) {
         engine_abandon(sim->engine);
         sim->engine = NULL;

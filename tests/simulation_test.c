@@ -9,6 +9,7 @@ enum { SEEDS_LONG = 10000 };
 enum { SEEDS_LONG = 100000 };
 #endif
 enum { LIVES_MAX = 4, ACTIONS_MIN = 10, ACTIONS_SPREAD = 50, SEEDS = 1000 };
+enum { SEEDS_SPILL = 60 }; /* of so many, some spill */
 
 /* --- the scheduler --- */
 
@@ -36,15 +37,18 @@ static void act(struct sim *sim) {
     if (sim->runs_at_once && alive(sim)) {
         sim_run(sim, -1);
     }
+    if (sim->spills && alive(sim) && chance(sim, sim->squeeze_percent)) {
+        sim_squeeze(sim);
+    }
     sim->steps++;
 }
 
 /* While a checkpoint is written to a slow disk, the rest goes on. */
 static void disk_is_slow(void *context, const char *verb) {
-    (void)verb;
     struct sim *sim = context;
-    /* Freezing is of flow's own thread: no row is applied meanwhile. */
-    bool frozen = sim->in_checkpoint && sim->engine->job.model_frozen;
+    /* Freezing is of flow's own thread: no row is applied meanwhile. What a checkpoint reads are
+     * spilled records, inside of their group: nobody else gets in. */
+    bool frozen = sim->in_checkpoint && sim->engine->job.model_frozen && strcmp(verb, "read") != 0;
     if (frozen && chance(sim, sim->slow_percent) && alive(sim)) {
         act(sim);
     }
@@ -88,26 +92,34 @@ static void faults_end(struct sim *sim) {
     sim->full = false;
 }
 
+/* Where spilled state is read for it, that may fail. */
+static void digest_try(struct sim *sim) {
+    if (alive(sim) && engine_digest(sim->engine, &sim->digest, &sim->err) != LEAT_OK) {
+        CHECK(sim_hurt(sim), "no digest: %s", sim->err.message);
+        sim->digest.count = 0;
+    }
+}
+
 /* How a life ends that nothing ended: closed, killed, or the power goes. */
 static void life_end(struct sim *sim) {
-    bool was_cut = disk_fake_is_cut(sim->fake);
     bool healthy = !sim_hurt(sim) && alive(sim);
     sim->digest.count = 0;
     if (healthy && chance(sim, 50)) {
         sim_run(sim, -1);
-        CHECK(engine_digest(sim->engine, &sim->digest, &sim->err) == LEAT_OK, "no digest");
+        digest_try(sim);
     }
-    if (healthy && chance(sim, 30)) {
+    if (healthy && alive(sim) && chance(sim, 30)) {
+        sim_spill_note(sim);
         leat_status status = engine_close(sim->engine, &sim->err);
         sim->engine = NULL;
         /* Closing tells, too, of served rows that were lost while the disk was full. */
         CHECK(status >= 0 || sim_hurt(sim) || sim->was_full, "not closed: %s", sim->err.message);
-        if (status >= 0) {
+        if (status >= 0 && !disk_fake_is_cut(sim->fake)) {
             faults_end(sim);
             return;
         }
     }
-    bool power = was_cut || chance(sim, 50);
+    bool power = disk_fake_is_cut(sim->fake) || chance(sim, 50);
     disk_fake_cut_at(sim->fake, disk_fake_steps(sim->fake) + 1); /* nothing reaches it any more */
     sim_abandon(sim);
     faults_end(sim);
@@ -138,6 +150,7 @@ static void born(struct sim *sim) {
         sim->hurt = false;
     }
     sim_open(sim, false, (int)rng_below(&sim->rng, 4));
+    sim_squeeze(sim);
     sim_restart_check(sim);
     if (sim->log_now_ms == 0) {
         sim_beat(sim, 1); /* with a clock of events, time would begin at 0 */
@@ -173,12 +186,14 @@ static void finale(struct sim *sim) {
     }
     sim_labels_check(sim);
     sim_emitted_check(sim);
+    sim_squeeze(sim);
     sim_counts_check(sim);
     sim_replay_check(sim);
     sim_abandon(sim);
+    sim_forget_check(sim);
 }
 
-static uint64_t steps, crashes, checkpoints, rows, pages, examples;
+static uint64_t steps, crashes, checkpoints, rows, pages, examples, spilled, fetched;
 
 static void one_seed(uint64_t seed) {
     static struct sim sim;
@@ -195,15 +210,20 @@ static void one_seed(uint64_t seed) {
     rows += sim.log_count;
     pages += sim.pages_checked;
     examples += sim.examples_checked;
+    spilled += sim.written > 0;
+    fetched += sim.fetched;
     sim_deinit(&sim);
 }
 
 static void report(uint64_t seeds) {
     printf("%llu seeds: %llu actions, %llu crashes, %llu checkpoints, %llu rows in logs, %llu "
-           "pages, %llu examples\n",
+           "pages, %llu examples; %llu seeds spilled, %llu records came back\n",
            (unsigned long long)seeds, (unsigned long long)steps, (unsigned long long)crashes,
            (unsigned long long)checkpoints, (unsigned long long)rows, (unsigned long long)pages,
-           (unsigned long long)examples);
+           (unsigned long long)examples, (unsigned long long)spilled, (unsigned long long)fetched);
+    fflush(stdout);
+    CHECK(seeds < SEEDS_SPILL || (spilled > seeds / 4 && fetched > seeds),
+          "a third of the seeds is to spill, and their records are to come back");
 }
 
 int main(void) {

@@ -225,6 +225,15 @@ void sim_beat(struct sim *sim, int64_t ahead_ms) {
     commit_post(sim, commit);
 }
 
+void sim_forget(struct sim *sim, int user) {
+    struct sim_commit *commit = sim_commit_begin(sim, false);
+    struct sim_row *row = sim_row_add(sim);
+    row->kind = ROW_FORGET;
+    row->user = user;
+    row_post(sim, row);
+    commit_post(sim, commit);
+}
+
 void sim_clock(struct sim *sim) {
     static const int64_t steps_ms[] = {1, 50, 700, 700, 3000, 3000, 20000, 200000};
     int64_t step_ms = 1 + (int64_t)below(sim, (uint64_t)steps_ms[below(sim, 8)]);
