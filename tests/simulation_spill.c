@@ -31,7 +31,38 @@ void sim_spill_note(struct sim *sim) {
     }
 }
 
-/* The last thing of a seed: its log is another one afterwards. A call fails on the way, mostly. */
+static void fault_arm(struct sim *sim) {
+    sim->fault_step = disk_fake_steps(sim->fake) + 1 + rng_below(&sim->rng, 200);
+    disk_fake_fail_at(sim->fake, sim->fault_step,
+                      (enum disk_fault)rng_below(&sim->rng, DISK_FAULTS));
+}
+
+static void fault_disarm(struct sim *sim) {
+    disk_fake_fail_at(sim->fake, 0, DISK_FAULT_IO);
+    sim->fault_step = 0;
+    sim->hurt = false;
+}
+
+/* After a failure it is tried again: with a new engine, to which nothing of what the old one
+ * spilled is left. */
+static void erase(struct sim *sim) {
+    if (rng_below(&sim->rng, 2) == 0) {
+        fault_arm(sim);
+    }
+    if (engine_tidy(sim->engine, &sim->err) >= 0) {
+        fault_disarm(sim);
+        return;
+    }
+    CHECK(sim_hurt(sim), "not erased on a healthy disk: %s", sim->err.message);
+    sim_abandon(sim);
+    disk_fake_revive(sim->fake);
+    fault_disarm(sim);
+    sim_open(sim, false, 0);
+    sim_squeeze(sim);
+    CHECK(engine_tidy(sim->engine, &sim->err) >= 0, "not erased: %s", sim->err.message);
+}
+
+/* The last thing of a seed: its log is another one afterwards. */
 void sim_forget_check(struct sim *sim) {
     if (!sim->spills) {
         return;
@@ -44,23 +75,7 @@ void sim_forget_check(struct sim *sim) {
     sim_forget(sim, user);
     sim_run(sim, -1);
     sim_squeeze(sim);
-    sim->fault_step = disk_fake_steps(sim->fake) + 1 + rng_below(&sim->rng, 60);
-    disk_fake_fail_at(sim->fake, sim->fault_step,
-                      (enum disk_fault)rng_below(&sim->rng, DISK_FAULTS));
-    if (engine_tidy(sim->engine, &sim->err) < 0) {
-        CHECK(sim_hurt(sim), "not erased on a healthy disk: %s", sim->err.message);
-        sim_abandon(sim);
-        disk_fake_fail_at(sim->fake, 0, DISK_FAULT_IO);
-        disk_fake_revive(sim->fake);
-        sim->fault_step = 0;
-        sim->hurt = false;
-        sim_open(sim, false, 0);
-        sim_squeeze(sim);
-        CHECK(engine_tidy(sim->engine, &sim->err) >= 0, "not erased: %s", sim->err.message);
-    }
-    disk_fake_fail_at(sim->fake, 0, DISK_FAULT_IO);
-    sim->fault_step = 0;
-    sim->hurt = false;
+    erase(sim);
     int files = squeeze_find(disk_fake_disk(sim->fake), "d", name);
     CHECK(files == 0, "%s was forgotten, and stands in %d files", name, files);
     sim_abandon(sim);
