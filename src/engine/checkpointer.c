@@ -312,7 +312,7 @@ static leat_status all_restore(struct engine *engine, struct checkpoint *checkpo
     TRY(checkpointer_states(engine->flow, checkpoint, err));
     leat_status status = checkpoint_read_part(checkpoint, "model", err);
     if (status != LEAT_OK) {
-        return error_set(err, LEAT_CORRUPT, "the checkpoint has no model");
+        return status < 0 ? status : error_set(err, LEAT_CORRUPT, "the checkpoint has no model");
     }
     TRY(model_restore(engine->model, checkpoint_read, checkpoint, err));
     TRY(checkpoint_read_end(checkpoint, err));

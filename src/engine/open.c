@@ -100,6 +100,17 @@ static leat_status refuse_begin(const struct engine *engine, const char *why, le
         log_begin(engine->log), why, engine->checkpoint_folder);
 }
 
+/* What the log holds no more lives on in counts and weights, which a replay from its start would
+ * not give: a disk or a memory that fails just now must not lead there. */
+static leat_status refuse_erased(const struct engine *engine, leat_status status, const char *why,
+                                 leat_error *err) {
+    return error_set(err, status,
+                     "the newest checkpoint is needed, as rows of forgotten persons were erased "
+                     "from the log, and could not be read: %.300s. Start again; or, to have the "
+                     "log replayed without what they gave to counts and weights, move %s aside",
+                     why, engine->checkpoint_folder);
+}
+
 /* A checkpoint that cannot be used costs time, not truth: the log is replayed from its start. */
 static leat_status restore(struct engine *engine, struct engine_report *report, leat_error *err) {
     uint64_t begin = log_begin(engine->log);
@@ -114,6 +125,9 @@ static leat_status restore(struct engine *engine, struct engine_report *report, 
                             : status == LEAT_OK ? "the newest one is older"
                                                 : "there is none",
                             err);
+    }
+    if ((status == LEAT_IO || status == LEAT_MEMORY) && report->log.frames_rewritten > 0) {
+        return refuse_erased(engine, status, why.message, err);
     }
     if (status < 0) {
         report->checkpoint_sequence = 0;
