@@ -33,4 +33,7 @@ struct intake_result {
 leat_status intake_read(struct intake *intake, struct slice text, struct intake_result *out,
                         leat_error *err);
 
+/* For tests: reads plain events by the general reader too (event_scan.h). */
+void intake_general_only(struct intake *intake);
+
 #endif

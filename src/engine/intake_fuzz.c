@@ -1,6 +1,6 @@
-/* Whatever is posted: no crash, and what is accepted, written back and posted again is accepted
- * again and is the same. */
-#include "engine/intake.h"
+/* Whatever is posted: no crash; the reader of plain events and the general one give the same; and
+ * what is accepted, written back and posted again is accepted again and is the same. */
+#include "engine/intake_compare.h"
 #include "log/event.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,13 +27,16 @@ static void write_rows(const struct batch *batch, struct bytes *out) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static struct intake *intake;
+    static struct intake *intake, *general;
     static struct bytes first, second;
     if (!intake) {
         intake = intake_new();
+        general = intake_new();
+        intake_general_only(general);
     }
     struct intake_result result;
     leat_error err;
+    intake_compare(intake, general, (struct slice){(const char *)data, size});
     if (intake_read(intake, (struct slice){(const char *)data, size}, &result, &err) < 0) {
         return 0;
     }
