@@ -132,11 +132,33 @@ static inline uint8_t *buffer_grow(struct builder *builder, struct bytes *buffer
     return room;
 }
 
+static inline void word_copy(uint8_t *out, const uint8_t *data, size_t at) {
+    memcpy(out + at, data + at, sizeof(uint64_t));
+}
+
+/* Ids are short: two words that overlap cost less than to call memcpy. */
+static inline void text_copy(uint8_t *out, const void *data, size_t count) {
+    const uint8_t *from = data;
+    if (count > 2 * sizeof(uint64_t)) {
+        memcpy(out, from, count);
+    } else if (count >= sizeof(uint64_t)) {
+        word_copy(out, from, 0);
+        word_copy(out, from, count - sizeof(uint64_t));
+    } else if (count >= sizeof(uint32_t)) {
+        memcpy(out, from, sizeof(uint32_t));
+        memcpy(out + count - sizeof(uint32_t), from + count - sizeof(uint32_t), sizeof(uint32_t));
+    } else if (count > 0) {
+        out[0] = from[0];
+        out[count / 2] = from[count / 2];
+        out[count - 1] = from[count - 1];
+    }
+}
+
 static inline bool buffer_put(struct builder *builder, struct bytes *buffer, const void *data,
                               size_t count) {
     uint8_t *room = buffer_grow(builder, buffer, count);
-    if (room && count > 0) {
-        memcpy(room, data, count);
+    if (room) {
+        text_copy(room, data, count);
     }
     return room;
 }
@@ -301,6 +323,28 @@ static inline void element_put(struct builder *builder, struct build_column *bui
     }
 }
 
+/* All of a row's texts at once: room is asked for only once. */
+static void elements_put(struct builder *builder, struct build_column *build,
+                         const struct slice *texts, int count) {
+    size_t bytes = 0;
+    for (int i = 0; i < count; i++) {
+        bytes += texts[i].size;
+    }
+    size_t end = build->buffer[3].size;
+    uint8_t *room = buffer_grow(builder, &build->buffer[3], bytes);
+    uint8_t *ends = buffer_grow(builder, &build->buffer[2], (size_t)count * sizeof(int32_t));
+    if (!room || !ends) {
+        return; /* the builder has failed, so nothing reads what was not written */
+    }
+    for (int i = 0; i < count; i++) {
+        text_copy(room, texts[i].data, texts[i].size);
+        room += texts[i].size;
+        end += texts[i].size;
+        int32_t value = (int32_t)end; /* buffer_grow keeps every size below 2^31 */
+        memcpy(ends + (size_t)i * sizeof(value), &value, sizeof(value));
+    }
+}
+
 static inline void elements_end(struct builder *builder, struct build_column *build) {
     offset_put(builder, &build->buffer[1], build->buffer[2].size / sizeof(int32_t) - 1);
 }
@@ -311,9 +355,7 @@ void builder_list_text(struct builder *builder, int column, const struct slice *
     if (!build) {
         return;
     }
-    for (int i = 0; i < count; i++) {
-        element_put(builder, build, values[i]);
-    }
+    elements_put(builder, build, values, count);
     elements_end(builder, build);
 }
 

@@ -68,13 +68,8 @@ static leat_status unknown_word(const char *field, struct slice word, const char
 #define TRUST_CHECKED 0
 #endif
 
-/* Fields may be absent; those that are there have `low` to `high` bytes of UTF-8. `parsed`: they
- * are known to be UTF-8 (event.h). */
-static leat_status check_text(const char *field, struct slice text, size_t low, size_t high,
-                              bool parsed, leat_error *err) {
-    if (!text.data) {
-        return LEAT_OK;
-    }
+static leat_status check_text_there(const char *field, struct slice text, size_t low, size_t high,
+                                    bool parsed, leat_error *err) {
     if (text.size < low) {
         return error_set(err, LEAT_INVALID, "%s: empty; leave it out or give 1 to %zu bytes", field,
                          high);
@@ -91,7 +86,16 @@ static leat_status check_text(const char *field, struct slice text, size_t low, 
     return LEAT_OK;
 }
 
-static leat_status check_id(const char *field, struct slice text, bool parsed, leat_error *err) {
+/* Fields may be absent; those that are there have `low` to `high` bytes of UTF-8. `parsed`: they
+ * are known to be UTF-8 (event.h). */
+static inline leat_status check_text(const char *field, struct slice text, size_t low, size_t high,
+                                     bool parsed, leat_error *err) {
+    bool right = parsed && !TRUST_CHECKED && text.size - low <= high - low;
+    return right || !text.data ? LEAT_OK : check_text_there(field, text, low, high, parsed, err);
+}
+
+static inline leat_status check_id(const char *field, struct slice text, bool parsed,
+                                   leat_error *err) {
     return check_text(field, text, 1, EVENT_ID_BYTES_MAX, parsed, err);
 }
 
@@ -222,6 +226,18 @@ static leat_status check_context(const struct posted_event *event, leat_error *e
 
 /* --- the whole event --- */
 
+static leat_status unknown_kind(const struct config *config, struct slice kind, leat_error *err) {
+    const char *known[BUILT_IN_COUNT + CONFIG_ACTIONS_MAX];
+    int count = 0;
+    for (int i = 0; i < BUILT_IN_COUNT; i++) {
+        known[count++] = BUILT_IN[i].kind;
+    }
+    for (int i = 0; i < config->action_count; i++) {
+        known[count++] = config->actions[i].name;
+    }
+    return unknown_word("kind", kind, known, count, err);
+}
+
 static leat_status find_kind(const struct config *config, const struct posted_event *event,
                              struct kind_needs *needs, leat_error *err) {
     struct slice kind = event->kind;
@@ -229,24 +245,18 @@ static leat_status find_kind(const struct config *config, const struct posted_ev
         return error_set(err, LEAT_INVALID, "kind: missing");
     }
     TRY(check_id("kind", kind, event->parsed, err));
-    const char *known[BUILT_IN_COUNT + CONFIG_ACTIONS_MAX];
-    int count = 0;
     for (int i = 0; i < BUILT_IN_COUNT; i++) {
         if (kind.data[0] == BUILT_IN[i].kind[0] && slice_is(kind, BUILT_IN[i].kind)) {
             *needs = BUILT_IN[i];
             return LEAT_OK;
         }
-        known[count++] = BUILT_IN[i].kind;
     }
     int action = config_action_find(config, kind);
-    if (action >= 0) {
-        *needs = (struct kind_needs){config->actions[action].name, true, true};
-        return LEAT_OK;
+    if (action < 0) {
+        return unknown_kind(config, kind, err);
     }
-    for (int i = 0; i < config->action_count; i++) {
-        known[count++] = config->actions[i].name;
-    }
-    return unknown_word("kind", kind, known, count, err);
+    *needs = (struct kind_needs){config->actions[action].name, true, true};
+    return LEAT_OK;
 }
 
 static leat_status check_needs(const struct posted_event *event, const struct kind_needs *needs,
