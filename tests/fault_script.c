@@ -3,15 +3,19 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "engine/engine_internal.h"
+#include "flow/example_file.h"
 #include "log/event.h"
 #include "log/record.h"
 #include "tests/message_rules.h"
 #include "tests/shards.h"
+#include "tests/squeeze.h"
 
 #include <inttypes.h>
 
-enum operation { APPEND, RUN, FEED, CHECKPOINT, FORGET, CLOSE, ABANDON, OPERATIONS };
+enum operation { APPEND, RUN, FEED, CHECKPOINT, FORGET, CLOSE, ABANDON, SQUEEZE, ERASE };
 enum { ATTEMPTS_MAX = 6, PEOPLE = 3, ITEMS = 8, START_MS = 1000, ALLOCATIONS_MAX = 1 << 30 };
+
+#define EXAMPLES "e" /* folder */
 
 struct script {
     int variant;
@@ -37,14 +41,21 @@ static void what_failed(const struct script *script, const char *words) {
                 script->fault.n, script->operation, words, script->err.message);
 }
 
+bool script_spills(int variant) {
+    return variant % 2 == 1;
+}
+
 /* --- the configuration of a variant --- */
 
 static void config_make(struct script *script) {
     static const int groups[] = {1, 2, 4};
     static const char *const labels[] = {"window", "fake_negative", "sliding"};
     struct bytes text;
-    int v = script->variant;
+    int v = script->variant / 2;
     bytes_init(&text);
+    if (script_spills(script->variant)) { /* an extent for each group of each state, each time */
+        bytes_printf(&text, "runner: {spill: 16MiB}\nexamples: {folder: " EXAMPLES "}\n");
+    }
     bytes_printf(&text,
                  "data: d\nkey_groups: %d\nlog: {heartbeat: 1h}\ncheckpoint: {keep: %d}\n"
                  "flow: {negatives: 1, negative_ring: 16}\n"
@@ -54,13 +65,14 @@ static void config_make(struct script *script) {
                  "surfaces:\n"
                  "  for_you: {show: 3, candidates: 20, examples: %s, labels: %s, channels: "
                  "{similar: 5, trending: 5, fresh: 5, explore: 5}}\n",
-                 groups[v % 3], 1 + v % 2, v % 4 == 3 ? "served" : "impressions",
-                 labels[v / 2 % 3]);
+                 script_spills(script->variant) ? 1 + v % 2 : groups[v % 3], 1 + v % 2,
+                 v % 4 == 3 ? "served" : "impressions", labels[v / 2 % 3]);
     leat_status status = config_parse((struct slice){(char *)text.data, text.size}, "script",
                                       &script->config, &script->err);
     bytes_deinit(&text);
     CHECK(status == LEAT_OK, "%s", script->err.message);
     script->config->log.segment = v % 2 ? 2500 : 65536;
+    script->config->examples.file = 1000; /* many files, as of many examples */
 }
 
 /* --- errors --- */
@@ -95,7 +107,18 @@ static void power_back(struct script *script) {
     }
 }
 
+static void spill_note(struct script *script) {
+    uint64_t fetched;
+    uint64_t written;
+    if (script->fault.kind == FAULT_NONE && script->engine) {
+        squeeze_counts(script->engine, &fetched, &written);
+        script->measure->fetched += fetched;
+        script->measure->written += written;
+    }
+}
+
 static void script_abandon(struct script *script) {
+    spill_note(script);
     if (script->engine) {
         engine_abandon(script->engine);
         script->engine = NULL;
@@ -107,7 +130,8 @@ static void script_open(struct script *script) {
     struct engine_options options = {.config = script->config,
                                      .disk = disk_fake_disk(script->fake),
                                      .clock = &script->clock.clock,
-                                     .inline_mode = true};
+                                     .inline_mode = true,
+                                     .emit_examples = script_spills(script->variant)};
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         if (engine_open(&options, &script->engine, NULL, &script->err) >= 0) {
             if (engine_end(script->engine) < script->end) {
@@ -203,7 +227,10 @@ static leat_status operation_do(struct script *script, enum operation operation)
     case CHECKPOINT: return engine_checkpoint(script->engine, &script->err);
     case FORGET: return do_forget(script);
     case ABANDON: script_abandon(script); return LEAT_OK;
+    case SQUEEZE: return squeeze(script->engine, &script->err);
+    case ERASE: return engine_tidy(script->engine, &script->err);
     default: {
+        spill_note(script);
         leat_status status = engine_close(script->engine, &script->err);
         script->engine = NULL;
         return status;
@@ -214,8 +241,8 @@ static leat_status operation_do(struct script *script, enum operation operation)
 /* --- the script --- */
 
 static const char *words_of(enum operation operation) {
-    static const char *const words[] = {"append", "run",   "feed",   "checkpoint",
-                                        "forget", "close", "abandon"};
+    static const char *const words[] = {"append", "run",     "feed",    "checkpoint", "forget",
+                                        "close",  "abandon", "squeeze", "erase"};
     return words[operation];
 }
 
@@ -228,7 +255,7 @@ static bool rows_are_there(struct script *script) {
 
 /* After a failure: again at once where the error says so, else with a new engine. */
 static bool failure_settle(struct script *script, enum operation operation) {
-    bool flow = operation == RUN || operation == FEED;
+    bool flow = operation == RUN || operation == FEED || operation >= SQUEEZE;
     if (script->engine && script->err.retry && !flow && !is_cut(script) &&
         !engine_failure(script->engine)) {
         return false;
@@ -239,7 +266,7 @@ static bool failure_settle(struct script *script, enum operation operation) {
 }
 
 static void operation_run(struct script *script, enum operation operation) {
-    uint64_t seed = hash_mix((uint64_t)script->variant, (uint64_t)script->operation);
+    uint64_t seed = hash_mix((uint64_t)script->variant / 2, (uint64_t)script->operation);
     manual_clock_set(&script->clock, START_MS + 1000 * script->operation);
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         rng_init(&script->rng, seed);
@@ -259,14 +286,20 @@ static int operations_draw(int variant, enum operation *out) {
     static const enum operation mix[] = {APPEND, APPEND,     APPEND, RUN,   FEED,
                                          FEED,   CHECKPOINT, FORGET, CLOSE, ABANDON};
     struct rng rng;
+    int v = variant / 2;
+    int drawn = 2;
     int count = 0;
-    rng_init(&rng, (uint64_t)variant);
+    rng_init(&rng, (uint64_t)v);
     out[count++] = APPEND;
     out[count++] = FEED;
-    while (count < 9 + variant % 4) {
-        out[count++] = mix[rng_below(&rng, sizeof(mix) / sizeof(mix[0]))];
+    while (drawn++ < 9 + v % 4) {
+        enum operation next = mix[rng_below(&rng, sizeof(mix) / sizeof(mix[0]))];
+        out[count++] = next;
+        if (script_spills(variant)) {
+            out[count++] = next == FORGET ? ERASE : SQUEEZE;
+        }
     }
-    out[count++] = variant % 2 ? CHECKPOINT : CLOSE;
+    out[count++] = v % 2 ? CHECKPOINT : CLOSE;
     return count;
 }
 
@@ -337,12 +370,63 @@ static void digest_check(struct script *script) {
     }
 }
 
+/* --- emitted examples --- */
+
+struct emitted_reading {
+    struct script *script;
+    uint64_t hash;
+};
+
+static leat_status file_read_examples(void *context, const char *name) {
+    struct emitted_reading *reading = context;
+    struct script *script = reading->script;
+    char path[PATH_BYTES_MAX];
+    struct example_reader *reader;
+    struct batch batch;
+    leat_status status;
+    if (!strstr(name, ".frames")) {
+        return LEAT_OK;
+    }
+    snprintf(path, sizeof(path), EXAMPLES "/%s", name);
+    CHECK(example_reader_open(disk_fake_disk(script->fake), path, &reader, &script->err) >= 0,
+          "%s: %s", path, script->err.message);
+    while ((status = example_reader_next(reader, &batch, &script->err)) == LEAT_OK) {
+        for (int64_t row = 0; row < batch.rows; row++) {
+            uint64_t labels = (uint64_t)batch_i32(&batch, EXAMPLE_MASK, row) << 32 |
+                              (uint32_t)batch_i32(&batch, EXAMPLE_LABELS, row);
+            reading->hash =
+                hash_mix(hash_mix(reading->hash, labels), batch_u64(&batch, EXAMPLE_SEQUENCE, row));
+        }
+    }
+    example_reader_close(reader);
+    if (status != LEAT_END) {
+        what_failed(script, path);
+    }
+    return LEAT_OK;
+}
+
+/* Each one once, in order: as without the fault. */
+static void emitted_check(struct script *script) {
+    struct emitted_reading reading = {script, 0};
+    if (!script_spills(script->variant)) {
+        return;
+    }
+    CHECK(engine_checkpoint(script->engine, &script->err) >= 0, "%s", script->err.message);
+    disk_list(disk_fake_disk(script->fake), EXAMPLES, file_read_examples, &reading, NULL);
+    if (script->fault.kind == FAULT_NONE) {
+        script->measure->emitted = reading.hash;
+    } else if (reading.hash != script->measure->emitted) {
+        what_failed(script, "other examples in files");
+    }
+}
+
 /* On a healthy disk: as it is, and after one more start. */
 static void end_check(struct script *script) {
     if (!script->engine || is_cut(script)) {
         script_restart(script);
     }
     digest_check(script);
+    emitted_check(script);
     script_restart(script);
     digest_check(script);
     script_abandon(script);

@@ -18,6 +18,7 @@ struct shard_word {
 
 void fault_found(const char *file, int line, const char *format, ...) {
     va_list args;
+    fflush(stdout);
     fprintf(stderr, "%s:%d: ", file, line);
     va_start(args, format);
     vfprintf(stderr, format, args);

@@ -221,7 +221,6 @@ static void report(uint64_t seeds) {
            (unsigned long long)seeds, (unsigned long long)steps, (unsigned long long)crashes,
            (unsigned long long)checkpoints, (unsigned long long)rows, (unsigned long long)pages,
            (unsigned long long)examples, (unsigned long long)spilled, (unsigned long long)fetched);
-    fflush(stdout);
     CHECK(seeds < SEEDS_SPILL || (spilled > seeds / 4 && fetched > seeds),
           "a third of the seeds is to spill, and their records are to come back");
 }
