@@ -270,8 +270,20 @@ static leat_status take_event(struct intake *intake, struct json_value value, le
     return take_posted(intake, &event, status, &refusal, err);
 }
 
+static bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static struct slice skip_space(struct slice text) {
+    while (text.size > 0 && is_space(text.data[0])) {
+        text.data++;
+        text.size--;
+    }
+    return text;
+}
+
 static inline const char *pass_space(const char *at, const char *end) {
-    while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) {
+    while (at < end && is_space(*at)) {
         at++;
     }
     return at;
@@ -428,8 +440,7 @@ static leat_status read_text(struct intake *intake, struct slice text, leat_erro
 leat_status intake_read(struct intake *intake, struct slice text, struct intake_result *out,
                         leat_error *err) {
     begin(intake);
-    const char *first = pass_space(text.data, text.data + text.size);
-    text = (struct slice){first, text.size - (size_t)(first - text.data)};
+    text = skip_space(text);
     if (text.size > 0) {
         TRY(read_text(intake, text, err));
     }
