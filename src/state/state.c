@@ -214,7 +214,7 @@ static leat_status slot_create(struct state *state, struct state_group *group,
     struct slot *slot;
     struct page_ref *ref;
     TRY(state_pages_pick(&group->pages, slot_data_offset(key->id.size) + size, &ref, err));
-    state_snapshot_touch(state, group, ref);
+    state_snapshot_touch(state, group, ref, state_page_place(ref));
     slot = state_pages_take(&group->pages, ref);
     slot->hash = key->hash;
     slot->part = key->part;
@@ -235,7 +235,9 @@ static leat_status slot_move(struct state *state, struct state_group *group, str
     size_t offset = slot_data_offset(old->id_size);
     struct page_ref *ref;
     TRY(state_pages_pick(&group->pages, offset + size, &ref, err));
-    state_snapshot_touch(state, group, ref);
+    state_snapshot_touch(state, group, ref, state_page_place(ref));
+    struct page_ref *left = state_pages_ref(&group->pages, old);
+    state_snapshot_touch(state, group, left, state_slot_place_given(left, old));
     struct slot *slot = state_pages_take(&group->pages, ref);
     uint16_t place = (uint16_t)(slot->place | (old->place & SLOT_WANTED));
     uint32_t page = slot->page;
@@ -253,8 +255,8 @@ void state_slot_repage(struct state *state, struct state_group *group, struct sl
     size_t bytes = state_pages_room(&group->pages, slot);
     leat_status status = state_pages_pick(&group->pages, bytes, &ref, NULL);
     INVARIANT(status == LEAT_OK, "no room of %zu bytes beside a page", bytes);
-    state_snapshot_touch_now(state, group, ref);
-    state_snapshot_touch_now(state, group, state_pages_ref(&group->pages, slot));
+    state_snapshot_touch_now(state, group, ref, state_page_place(ref));
+    state_snapshot_touch_now(state, group, state_pages_ref(&group->pages, slot), slot->place);
     struct slot *moved = state_pages_take(&group->pages, ref);
     uint16_t place = (uint16_t)(moved->place | (slot->place & SLOT_WANTED));
     uint32_t page = moved->page;
@@ -346,7 +348,8 @@ leat_status state_put(struct state *state, const struct state_key *key, uint32_t
 }
 
 void state_slot_remove(struct state *state, struct state_group *group, struct slot *slot) {
-    state_slot_touch(state, group, slot);
+    struct page_ref *ref = state_pages_ref(&group->pages, slot);
+    state_snapshot_touch(state, group, ref, state_slot_place_given(ref, slot));
     state_slot_due(state, group, slot)->live -= slot->due_ms != 0;
     state_group_remove(group, slot);
     state_pages_give(&group->pages, slot);

@@ -13,8 +13,9 @@
  * may enter a group to read. Pointers are valid while inside. Nobody blocks
  * inside.
  *
- * Freeze is short: it counts a version up and returns. A page of an older version is copied aside
- * by the writer just before it first changes it, unless the snapshot was given it before. */
+ * Freeze is short: it counts a version up and returns. Of a page of an older version the writer
+ * copies aside what it is about to change, in units of 4 KiB, unless the snapshot was given the
+ * page before. */
 #ifndef STATE_STATE_H
 #define STATE_STATE_H
 
@@ -34,8 +35,8 @@ struct state_budget {
     _Atomic uint64_t refused;    /* records refused beyond the budget or for want of memory */
     _Atomic uint64_t collisions; /* records refused because their hash belongs to another id */
 
-    /* Copies of pages that change while a snapshot of them is written: beyond the bound a writer
-     * waits for the snapshot, as long as one is being written. */
+    /* Copies of what changes on pages while a snapshot of them is written: beyond the bound a
+     * writer waits for the snapshot, as long as that of its state is being written. */
     int64_t copies_max; /* 0: no bound */
     _Atomic int64_t copies_used;
     _Atomic int64_t copies_most; /* the highest so far */

@@ -252,13 +252,19 @@ static uint16_t index_place(uint32_t class, uint32_t index) {
     return (uint16_t)((PAGE_HEAD + index * class_bytes[class]) / PLACE_UNIT);
 }
 
+uint16_t state_page_place(const struct page_ref *ref) {
+    return ref->freed ? ref->freed : index_place(ref->class, ref->fresh);
+}
+
 struct slot *state_pages_take(struct state_pages *pages, struct page_ref *ref) {
-    uint16_t place = ref->freed ? ref->freed : index_place(ref->class, ref->fresh++);
+    uint16_t place = state_page_place(ref);
     struct slot *slot = place_slot(ref->page, place);
     ASAN_UNPOISON_MEMORY_REGION(slot, class_bytes[ref->class]);
     if (ref->freed) {
         ref->freed = (uint16_t)slot->part;
         slot->part = 0;
+    } else {
+        ref->fresh++;
     }
     slot->place = place;
     slot->page = ref_number(pages, ref) & (PAGE_NUMBERS - 1);
@@ -315,6 +321,10 @@ void state_pages_close(struct state_pages *pages, struct page_ref *ref) {
 
 size_t state_pages_room(const struct state_pages *pages, const struct slot *slot) {
     return class_bytes[state_pages_ref(pages, slot)->class];
+}
+
+size_t state_page_room(const struct page_ref *ref) {
+    return class_bytes[ref->class];
 }
 
 size_t state_pages_room_for(size_t bytes) {

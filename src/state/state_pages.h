@@ -67,6 +67,10 @@ enum {
     PAGE_BYTES = 64 << 10,
     PAGE_BYTES_MAX = 64 + 65824,
     PAGE_HEAD = 64,
+    PAGE_UNIT = 4160, /* what a snapshot copies aside at a time; 65 cache lines */
+    PAGE_UNITS = 16,
+    PAGE_SETTLED = 0xFFFF,
+    PAGE_WHOLE = 0,         /* instead of a slot's place */
     PAGE_NUMBERS = 1 << 15, /* pages of one group of one state */
     PLACE_UNIT = 16,
     SLOT_SIZE_MASK = (1 << 17) - 1,
@@ -93,7 +97,10 @@ struct page_ref {
     uint16_t slots;
     uint16_t fresh; /* slots from here on were never handed out */
     uint16_t freed; /* place of the slot freed last; 0: none */
+    /* Holds where `version` is the state's: a bit for each unit that no snapshot needs any more. */
+    uint16_t settled;
 };
+_Static_assert(PAGE_UNITS *PAGE_UNIT >= PAGE_BYTES_MAX, "a bit each");
 
 struct state_pages {
     struct state_account *account;
@@ -114,6 +121,7 @@ void state_pages_deinit(struct state_pages *pages); /* frees all slots */
  * change: the caller sees to an open snapshot, then takes. */
 leat_status state_pages_pick(struct state_pages *pages, size_t bytes, struct page_ref **out,
                              leat_error *err);
+uint16_t state_page_place(const struct page_ref *ref); /* of that slot; changed by taking it only */
 struct slot *state_pages_take(struct state_pages *pages, struct page_ref *ref); /* all bytes 0 */
 /* The last slot of a page gives the page back too, unless the class has no other open one. */
 void state_pages_give(struct state_pages *pages, struct slot *slot);
@@ -129,8 +137,10 @@ static inline struct page_ref *state_pages_ref(const struct state_pages *pages,
     return &pages->refs[slot->page];
 }
 
-/* Bytes of the slot, head included; and of a slot that would be taken for `bytes`. */
+/* Bytes of the slot, head included; of each slot of a page; of one that would be taken for `bytes`.
+ */
 size_t state_pages_room(const struct state_pages *pages, const struct slot *slot);
+size_t state_page_room(const struct page_ref *ref);
 size_t state_pages_room_for(size_t bytes);
 
 /* Copies a page, free slots too, which a sanitizer guards. */

@@ -7,7 +7,12 @@
 /* Before each change of a slot's bytes. */
 static inline void state_slot_touch(struct state *state, struct state_group *group,
                                     const struct slot *slot) {
-    state_snapshot_touch(state, group, state_pages_ref(&group->pages, slot));
+    state_snapshot_touch(state, group, state_pages_ref(&group->pages, slot), slot->place);
+}
+
+/* What is to be touched before a slot is given back: with the last one its page may go. */
+static inline uint16_t state_slot_place_given(const struct page_ref *ref, const struct slot *slot) {
+    return ref->used == 1 ? PAGE_WHOLE : slot->place;
 }
 
 static inline struct state_due *state_slot_due(const struct state *state, struct state_group *group,

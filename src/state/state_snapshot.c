@@ -1,30 +1,33 @@
-/* Copy on first write, a page at a time. A page is of the version at which it was changed last; a
- * snapshot holds all pages of its version and before. Whoever comes first copies: the thread that
- * writes the snapshot takes a page from under the latch of its group, the writer copies a page
- * aside before it changes it. So nobody waits for more than the copying of one page, unless copies
- * aside fill their reserve: then the writer waits for the snapshot to be written.
+/* Copy on first write, a unit of a page at a time (state_copies.h). A page is of the version at
+ * which it was changed last; a snapshot holds all pages of its version and before. Whoever comes
+ * first copies: the thread that writes the snapshot takes a page from under the latch of its group,
+ * the writer copies aside the units that it is about to change. A page that changed meanwhile is
+ * put together from both. So a writer pays for a unit, nobody waits for more than the copying of
+ * one page, unless copies aside fill their reserve: then the writer waits for the snapshot to be
+ * written, until there is room for the units that it needs.
  *
  * Copies aside are the snapshot's, and not charged to the state's budget: whether a put fits must
  * not depend on how fast a snapshot is written. */
 #include "state/state_snapshot.h"
 
 #include "base/memory.h"
+#include "state/state_copies.h"
 #include "state/state_file.h"
 #include "state/state_spill.h"
 
 #include <time.h>
 
 struct page_copy {
-    struct page_head *data; /* NULL: none, or not wanted */
-    uint64_t version;       /* 0: no copy */
+    uint64_t version;          /* 0: no copy */
+    struct copy_block *blocks; /* what changed since; what did not lies in the page still */
     uint32_t bytes;
 };
 
 /* Guarded by the latch of the group of the same number. */
 struct snapshot_group {
     bool given;
-    uint32_t capacity;
-    struct page_copy *copies; /* by page number */
+    uint32_t count;
+    struct page_copy *copies; /* by page number; NULL: none yet */
 };
 
 struct state_snapshot {
@@ -33,38 +36,13 @@ struct state_snapshot {
     uint64_t since;     /* pages of it and before are asked for without data */
     atomic_bool failed; /* a copy found no memory */
     atomic_bool active; /* a thread is writing */
+    struct state_copies copies;
     struct snapshot_group groups[];
 };
 
-/* --- the reserve --- */
-
-static void copies_add(struct state *state, int64_t bytes) {
-    struct state_budget *budget = state->account.budget;
-    if (!budget) {
-        return;
-    }
-    int64_t used =
-        bytes + atomic_fetch_add_explicit(&budget->copies_used, bytes, memory_order_relaxed);
-    int64_t most = atomic_load_explicit(&budget->copies_most, memory_order_relaxed);
-    while (used > most &&
-           !atomic_compare_exchange_weak_explicit(&budget->copies_most, &most, used,
-                                                  memory_order_relaxed, memory_order_relaxed)) {
-    }
-}
-
-static bool copies_full(const struct state *state, int64_t bytes) {
-    const struct state_budget *budget = state->account.budget;
-    return budget && budget->copies_max > 0 &&
-           atomic_load_explicit(&budget->copies_used, memory_order_relaxed) + bytes >
-               budget->copies_max;
-}
-
-static void copy_drop(struct state *state, struct page_copy *copy) {
-    if (copy->data) {
-        copies_add(state, -(int64_t)copy->bytes);
-        memory_free(copy->data);
-    }
-    *copy = (struct page_copy){0};
+static uint32_t unit_bytes(uint32_t page_bytes, uint32_t unit) {
+    uint32_t rest = page_bytes - unit * PAGE_UNIT;
+    return rest < PAGE_UNIT ? rest : PAGE_UNIT;
 }
 
 /* --- the writer's side --- */
@@ -74,19 +52,44 @@ static bool is_frozen(const struct state_snapshot *snapshot, const struct page_r
            ref->taken != snapshot->version;
 }
 
-/* The open snapshot if it needs the page still. Inside the group: it is not freed meanwhile. */
+/* The open snapshot if it needs something of the page still. Inside the group: it is not freed
+ * meanwhile. */
 static struct state_snapshot *snapshot_of(const struct state *state, const struct page_ref *ref) {
     struct state_snapshot *snapshot = atomic_load_explicit(&state->snapshot, memory_order_acquire);
-    return snapshot && is_frozen(snapshot, ref) ? snapshot : NULL;
+    bool begun = ref->version == state->version;
+    bool needs = snapshot && (begun ? ref->settled != PAGE_SETTLED : is_frozen(snapshot, ref));
+    return needs ? snapshot : NULL;
+}
+
+static uint16_t units_between(uint32_t begin, uint32_t end) {
+    return (uint16_t)((2u << (end - 1) / PAGE_UNIT) - (1u << begin / PAGE_UNIT));
+}
+
+/* Units that hold the slot at `place`, and that are not kept yet. */
+static uint16_t units_missing(const struct state *state, const struct state_snapshot *snapshot,
+                              const struct page_ref *ref, uint16_t place) {
+    if (ref->version <= snapshot->since) {
+        return 0;
+    }
+    uint32_t begin = (place & ~(uint32_t)SLOT_WANTED) * PLACE_UNIT;
+    uint16_t units = place == PAGE_WHOLE
+                         ? units_between(0, ref->bytes)
+                         : units_between(begin, begin + (uint32_t)state_page_room(ref));
+    return ref->version == state->version ? units & (uint16_t)~ref->settled : units;
 }
 
 /* Gives up the latch while there is no room and somebody makes some. */
 static struct state_snapshot *copy_wait(struct state *state, struct state_group *group,
-                                        const struct page_ref *ref) {
+                                        const struct page_ref *ref, uint16_t place) {
     struct state_snapshot *snapshot;
     /* Where readers bring records back, pages come to be while nobody is inside: no waiting. */
-    while ((snapshot = snapshot_of(state, ref)) && copies_full(state, ref->bytes) &&
-           !state->spill && atomic_load_explicit(&snapshot->active, memory_order_relaxed)) {
+    while ((snapshot = snapshot_of(state, ref)) && !state->spill &&
+           atomic_load_explicit(&snapshot->active, memory_order_relaxed)) {
+        uint16_t missing = units_missing(state, snapshot, ref, place);
+        if (!missing ||
+            !state_copies_full(&snapshot->copies, (uint32_t)__builtin_popcount(missing))) {
+            break;
+        }
         latch_unlock(&group->latch);
         nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
         latch_lock(&group->latch);
@@ -94,60 +97,78 @@ static struct state_snapshot *copy_wait(struct state *state, struct state_group 
     return snapshot;
 }
 
-static bool copies_reserve(struct snapshot_group *kept, uint32_t number) {
-    if (number < kept->capacity) {
-        return true;
+/* Pages that come to be later are not the snapshot's. */
+static bool copies_reserve(struct snapshot_group *kept, const struct state_pages *pages) {
+    if (!kept->copies) {
+        kept->copies = memory_zalloc(pages->count * sizeof(*kept->copies));
+        kept->count = kept->copies ? pages->count : 0;
     }
-    uint32_t capacity = kept->capacity ? kept->capacity * 2 : 16;
-    capacity = capacity > number ? capacity : number + 1;
-    struct page_copy *copies = memory_resize(kept->copies, capacity * sizeof(*copies));
-    if (!copies) {
-        return false;
-    }
-    memset(copies + kept->capacity, 0, (capacity - kept->capacity) * sizeof(*copies));
-    kept->copies = copies;
-    kept->capacity = capacity;
-    return true;
+    return kept->copies != NULL;
 }
 
-static bool copy_aside(struct state_snapshot *snapshot, const struct state_group *group,
-                       const struct page_ref *ref) {
-    struct state *state = snapshot->state;
-    struct snapshot_group *kept = &snapshot->groups[group - state->group];
-    uint32_t number = (uint32_t)(ref - group->pages.refs);
-    if (!copies_reserve(kept, number)) {
-        return false;
-    }
-    struct page_head *data = NULL;
-    if (ref->version > snapshot->since) {
-        data = memory_alloc(ref->bytes);
-        if (!data) {
+static bool units_keep(struct state_snapshot *snapshot, struct page_copy *copy,
+                       struct page_ref *ref, uint16_t units) {
+    for (; units; units &= (uint16_t)(units - 1)) {
+        struct copy_block *block = state_copies_take(&snapshot->copies);
+        if (!block) {
             return false;
         }
-        state_page_copy(data, ref->page, ref->bytes);
-        copies_add(state, ref->bytes);
+        block->unit = (uint32_t)__builtin_ctz(units);
+        block->next = copy->blocks;
+        copy->blocks = block;
+        state_page_copy(block->data, (const char *)ref->page + block->unit * PAGE_UNIT,
+                        unit_bytes(ref->bytes, block->unit));
     }
-    kept->copies[number] = (struct page_copy){data, ref->version, ref->bytes};
     return true;
 }
 
-void state_snapshot_touch_now(struct state *state, struct state_group *group,
-                              struct page_ref *ref) {
-    struct state_snapshot *snapshot =
-        ref->version != state->version ? snapshot_of(state, ref) : NULL;
-    if (snapshot && !copy_aside(snapshot, group, ref)) {
+/* Copies aside what the snapshot needs of the units at `place`. False: no memory; the page is no
+ * part of the snapshot any more. */
+static bool copy_aside(struct state_snapshot *snapshot, const struct state_group *group,
+                       struct page_ref *ref, uint16_t place) {
+    const struct state *state = snapshot->state;
+    struct snapshot_group *kept = &snapshot->groups[group - state->group];
+    if (!copies_reserve(kept, &group->pages)) {
+        return false;
+    }
+    struct page_copy *copy = &kept->copies[ref - group->pages.refs];
+    uint16_t missing = units_missing(state, snapshot, ref, place);
+    if (ref->version != state->version) {
+        *copy = (struct page_copy){.version = ref->version, .bytes = ref->bytes};
+        ref->settled =
+            ref->version > snapshot->since ? (uint16_t)~units_between(0, ref->bytes) : PAGE_SETTLED;
+    }
+    if (!units_keep(snapshot, copy, ref, missing)) {
+        state_copies_give(&snapshot->copies, copy->blocks);
+        *copy = (struct page_copy){0};
+        return false;
+    }
+    ref->settled |= missing;
+    return true;
+}
+
+static void page_touch(struct state *state, struct state_snapshot *snapshot,
+                       const struct state_group *group, struct page_ref *ref, uint16_t place) {
+    bool kept = snapshot && copy_aside(snapshot, group, ref, place);
+    if (snapshot && !kept) {
         atomic_store_explicit(&snapshot->failed, true, memory_order_relaxed);
+    }
+    if (!kept) {
+        ref->settled = PAGE_SETTLED;
     }
     ref->version = state->version;
 }
 
-void state_snapshot_touch_slow(struct state *state, struct state_group *group,
-                               struct page_ref *ref) {
-    struct state_snapshot *snapshot = copy_wait(state, group, ref);
-    if (snapshot && !copy_aside(snapshot, group, ref)) {
-        atomic_store_explicit(&snapshot->failed, true, memory_order_relaxed);
+void state_snapshot_touch_now(struct state *state, struct state_group *group, struct page_ref *ref,
+                              uint16_t place) {
+    if (ref->version != state->version || ref->settled != PAGE_SETTLED) {
+        page_touch(state, snapshot_of(state, ref), group, ref, place);
     }
-    ref->version = state->version;
+}
+
+void state_snapshot_touch_slow(struct state *state, struct state_group *group, struct page_ref *ref,
+                               uint16_t place) {
+    page_touch(state, copy_wait(state, group, ref, place), group, ref, place);
 }
 
 leat_status state_freeze(struct state *state, struct state_snapshot **out, leat_error *err) {
@@ -162,6 +183,7 @@ leat_status state_freeze(struct state *state, struct state_snapshot **out, leat_
     }
     snapshot->state = state;
     snapshot->version = state->version++;
+    state_copies_init(&snapshot->copies, state->account.budget);
     atomic_init(&snapshot->failed, false);
     atomic_init(&snapshot->active, false);
     atomic_store_explicit(&state->snapshot, snapshot, memory_order_release);
@@ -217,39 +239,62 @@ static leat_status group_end(struct state_snapshot *snapshot, leat_status status
 
 enum take { TAKE_NONE, TAKE_ONE, TAKE_END };
 
-/* Inside the group: copies the page that stands in the table to `room`, where it is wanted. */
-static struct page_copy ref_take(struct state_snapshot *snapshot, struct page_ref *ref,
-                                 struct page_head *room) {
-    bool wanted = ref->version > snapshot->since;
-    if (wanted) {
-        state_page_copy(room, ref->page, ref->bytes);
+/* Inside the group: what of the page has not changed, to `room`. Of a page that is gone by now all
+ * was kept. */
+static void rest_take(const struct page_copy *copy, const struct page_ref *ref,
+                      struct page_head *room) {
+    uint32_t kept = 0;
+    for (const struct copy_block *block = copy->blocks; block; block = block->next) {
+        kept |= 1u << block->unit;
     }
-    ref->taken = snapshot->version;
-    return (struct page_copy){wanted ? room : NULL, ref->version, ref->bytes};
+    for (uint32_t unit = 0; unit * PAGE_UNIT < copy->bytes; unit++) {
+        if (!(kept & 1u << unit)) {
+            state_page_copy((char *)room + unit * PAGE_UNIT,
+                            (const char *)ref->page + unit * PAGE_UNIT,
+                            unit_bytes(copy->bytes, unit));
+        }
+    }
 }
 
-/* Page `number` of a group as it was at the freeze, in `room` (PAGE_BYTES_MAX), or as
- * the copy that was made: out->data != room then, and is to be dropped. */
+/* Inside the group: page `number` of it, if the snapshot has one. */
+static enum take group_take(struct state_snapshot *snapshot, struct state_group *group,
+                            uint32_t number, struct page_head *room, struct page_copy *out) {
+    struct snapshot_group *kept = &snapshot->groups[group - snapshot->state->group];
+    if (number >= group->pages.count) {
+        return TAKE_END;
+    }
+    struct page_ref *ref = &group->pages.refs[number];
+    if (number < kept->count && kept->copies[number].version) {
+        *out = kept->copies[number];
+        kept->copies[number] = (struct page_copy){0};
+        ref->settled = PAGE_SETTLED;
+    } else if (ref->page && is_frozen(snapshot, ref)) {
+        *out = (struct page_copy){.version = ref->version, .bytes = ref->bytes};
+        ref->taken = snapshot->version;
+    } else {
+        return TAKE_NONE;
+    }
+    if (out->version > snapshot->since) {
+        rest_take(out, ref, room);
+    }
+    return TAKE_ONE;
+}
+
+/* The page as it was at the freeze, in `room` (PAGE_BYTES_MAX) where it is wanted with data. */
 static enum take page_take(struct state_snapshot *snapshot, uint32_t group_number, uint32_t number,
                            struct page_head *room, struct page_copy *out) {
     struct state_group *group = &snapshot->state->group[group_number];
-    struct snapshot_group *kept = &snapshot->groups[group_number];
-    enum take took = TAKE_NONE;
     latch_lock(&group->latch);
-    if (number < kept->capacity && kept->copies[number].version) {
-        *out = kept->copies[number];
-        kept->copies[number] = (struct page_copy){0};
-        took = TAKE_ONE;
-    } else if (number < group->pages.count) {
-        struct page_ref *ref = &group->pages.refs[number];
-        if (ref->page && is_frozen(snapshot, ref)) {
-            *out = ref_take(snapshot, ref, room);
-            took = TAKE_ONE;
-        }
-    } else if (number >= kept->capacity) {
-        took = TAKE_END;
-    }
+    enum take took = group_take(snapshot, group, number, room, out);
     latch_unlock(&group->latch);
+    if (took == TAKE_ONE) {
+        for (const struct copy_block *block = out->blocks; block; block = block->next) {
+            memcpy((char *)room + block->unit * PAGE_UNIT, block->data,
+                   unit_bytes(out->bytes, block->unit));
+        }
+        state_copies_give(&snapshot->copies, out->blocks);
+        out->blocks = NULL;
+    }
     return took;
 }
 
@@ -267,12 +312,9 @@ static leat_status pages_write(struct state_snapshot *snapshot, uint32_t group, 
         struct state_page_image image = {.group = group,
                                          .number = number,
                                          .version = copy.version,
-                                         .data = copy.version > since ? copy.data : NULL,
+                                         .data = copy.version > since ? room : NULL,
                                          .bytes = copy.bytes};
         status = sink(context, &image, err);
-        if (copy.data != room) {
-            copy_drop(snapshot->state, &copy);
-        }
     }
     return status;
 }
@@ -407,10 +449,11 @@ void state_snapshot_release(struct state_snapshot *snapshot) {
             state_spill_settled(state->group[i].spill);
         }
         latch_unlock(&state->group[i].latch);
-        for (uint32_t n = 0; n < kept.capacity; n++) {
-            copy_drop(state, &kept.copies[n]);
+        for (uint32_t n = 0; n < kept.count; n++) {
+            state_copies_give(&snapshot->copies, kept.copies[n].blocks);
         }
         memory_free(kept.copies);
     }
+    state_copies_deinit(&snapshot->copies);
     memory_free(snapshot);
 }

@@ -221,7 +221,7 @@ static struct slot *slot_back(struct spill_group *group, uint32_t index_at,
         state_spill_fail(group, LEAT_MEMORY);
         return NULL;
     }
-    state_snapshot_touch_now(state, home, ref);
+    state_snapshot_touch_now(state, home, ref, state_page_place(ref));
     struct slot *slot = state_pages_take(&home->pages, ref);
     uint16_t place = slot->place;
     uint32_t page = slot->page;
@@ -542,7 +542,8 @@ static bool trim_publish(struct trim *trim, uint32_t place) {
         for (uint32_t i = 0; i < trim->count; i++) {
             struct slot *slot = trim->cold[i].slot;
             extent->bytes += slot_bytes(slot);
-            state_snapshot_touch_now(state, trim->home, state_pages_ref(&trim->home->pages, slot));
+            struct page_ref *ref = state_pages_ref(&trim->home->pages, slot);
+            state_snapshot_touch_now(state, trim->home, ref, state_slot_place_given(ref, slot));
             state_group_sink(trim->home, slot, spill_entry(trim->number, trim->cold[i].place, 0));
             state_pages_give(&trim->home->pages, slot);
         }
@@ -560,7 +561,7 @@ static void page_empty(struct state *state, struct state_group *home, struct pag
             state_slot_repage(state, home, slot);
         }
     }
-    state_snapshot_touch_now(state, home, ref);
+    state_snapshot_touch_now(state, home, ref, PAGE_WHOLE);
     state_pages_close(&home->pages, ref);
 }
 
