@@ -619,38 +619,34 @@ static void settle_showings(struct turn *turn) {
     }
 }
 
-static void settle(struct join *join, const struct state_key *key, int64_t due_ms,
-                   uint64_t sequence, const struct join_out *out) {
+static void settle(struct join *join, const struct state_due_record *due, uint64_t sequence,
+                   const struct join_out *out) {
     struct turn turn = {.join = join, .judged = true};
-    turn.voice = (struct join_voice){&join->terms, out, &turn.place, sequence, due_ms};
-    turn.place = (struct join_place){.state = join->state, .key = *key};
-    turn.place.record = state_edit(join->state, key, &turn.place.size);
-    INVARIANT(turn.place.record, "a record of join is due and not there");
+    turn.voice = (struct join_voice){&join->terms, out, &turn.place, sequence, due->due_ms};
+    turn.place = (struct join_place){
+        .state = join->state, .key = due->key, .record = due->data, .size = due->size};
     char item[JOIN_TEXT_MAX + 1]; /* the record may go, and come again */
     turn.place.item = join_record_item(turn.place.record);
     memcpy(item, turn.place.item.data, turn.place.item.size);
     turn.place.item.data = item;
     judge_waiting(&turn);
     settle_showings(&turn);
-    place_wake(&turn, due_ms, false);
+    place_wake(&turn, due->due_ms, false);
 }
 
 void join_advance(struct join *join, uint32_t first_group, uint32_t end_group, int64_t watermark_ms,
                   uint64_t sequence, const struct join_out *out) {
-    struct state_key key;
-    char id[STATE_ID_MAX + 1];
-    int64_t due_ms;
+    struct state_due_record due;
     int ahead =
         state_prefetch_due(join->state, STATE_EVENT_TIME, first_group, end_group, watermark_ms);
-    while (state_next_due_in(join->state, STATE_EVENT_TIME, first_group, end_group, watermark_ms,
-                             &key, id, &due_ms)) {
+    while (state_enter_due(join->state, STATE_EVENT_TIME, first_group, end_group, watermark_ms,
+                           &due)) {
+        settle(join, &due, sequence, out);
+        state_leave(join->state, due.key.hash);
         if (--ahead == 0) {
             ahead = state_prefetch_due(join->state, STATE_EVENT_TIME, first_group, end_group,
                                        watermark_ms);
         }
-        state_enter(join->state, key.hash);
-        settle(join, &key, due_ms, sequence, out);
-        state_leave(join->state, key.hash);
     }
 }
 

@@ -429,10 +429,14 @@ leat_status state_set_due(struct state *state, const struct state_key *key, int6
 
 void state_prefetch(const struct state *state, const struct state_key *keys, int count) {
     for (int i = 0; i < count; i++) {
-        state_group_prefetch(state_group_of(state, keys[i].hash), &keys[i]);
+        struct state_group *group = state_group_of(state, keys[i].hash);
+        state_group_prefetch(group, &keys[i]);
+        state_due_prefetch(&group->due[state->kinds[keys[i].kind].clock]);
     }
     for (int i = 0; i < count; i++) {
-        state_group_prefetch_slot(state_group_of(state, keys[i].hash), &keys[i]);
+        struct state_group *group = state_group_of(state, keys[i].hash);
+        state_group_prefetch_slot(group, &keys[i]);
+        state_due_prefetch_place(&group->due[state->kinds[keys[i].kind].clock]);
     }
 }
 

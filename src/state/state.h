@@ -113,6 +113,17 @@ void state_now(struct state *state, enum state_clock clock, int64_t now_ms);
  * its own row, so that what expires does not hang on how far the others are. */
 void state_now_in(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,
                   int64_t now_ms);
+/* A record whose time has come: open to change, as by state_edit. */
+struct state_due_record {
+    struct state_key key;
+    char id[STATE_ID_MAX + 1]; /* key.id is its text, and ends with a NUL */
+    int64_t due_ms;
+    void *data;
+    uint32_t size;
+};
+/* The same as state_next_due_in, and stays inside the record's group, which the caller leaves. */
+bool state_enter_due(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,
+                     int64_t now_ms, struct state_due_record *out);
 /* Writer, outside any group: the same as state_next_due for one clock and key groups [first, end);
  * state_next_due is all groups by append time. */
 bool state_next_due_in(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,

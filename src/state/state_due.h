@@ -8,15 +8,24 @@
  * Entries without use are bounded: when there are more of them than records that have a due time,
  * the owner clears the wheel and pushes each record's once.
  *
- *   tick = time / 1024 ms; `tick` of the wheel is how far it has turned
+ *   tick = time / 256 ms; `tick` of the wheel is how far it has turned
  *   near    a heap of what lies at or before that tick, by (time, kind, hash, part)
  *   level l bucket b: entries whose tick differs from the wheel's first in the digit l (base 64),
- *           and has b there: level 0 are ticks, level 1 minutes, level 2 hours, level 3 days
- *   far     the rest, half a year and more away
+ *           and has b there: digits of 16 s, 17 minutes, 19 hours and 49 days
+ *   far     the rest, 49 days and more away
  *
- * An entry is a node of one pool, linked into its bucket, so turning the wheel moves links and
- * needs no memory: only a push may fail. A push costs an append, and an entry is ordered among its
- * tick's only (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987).
+ *   fresh   what was pushed last; placed some at a time, while the wheel is in the cache
+ *
+ * The wheel turns no further than to the first tick that holds something, so that near stays small
+ * however late it is asked. A push costs an append, and an entry is ordered among its tick's only
+ * (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987).
+ *
+ *   chunk   [head 32 | entry | entry | ... 7 of them]   of a bucket's list; all but the first full
+ *
+ * Entries lie in chunks, so that a bucket is written and read in order. Near is a heap over chunks
+ * that are all full but the last. So 258 lists of n entries never need more chunks than the worst
+ * n entries could, and that many are there before a push is accepted: turning, and a push after a
+ * drop, cannot fail.
  *
  * Threads: the group's writer only. */
 #ifndef STATE_STATE_DUE_H
@@ -29,7 +38,7 @@ struct state_due_entry {
     uint64_t hash;
     uint64_t part;
     uint32_t kind;
-    uint32_t next; /* the wheel's: node number + 1 of the next one of the bucket */
+    uint32_t zero;
 };
 
 struct state_due_wheel;
@@ -42,7 +51,7 @@ struct state_due {
 
 void state_due_init(struct state_due *due, struct state_account *account);
 void state_due_deinit(struct state_due *due);
-/* `next` of the entry is not read. LEAT_FULL, LEAT_MEMORY: nothing changed. */
+/* LEAT_FULL, LEAT_MEMORY: nothing changed. */
 leat_status state_due_push(struct state_due *due, const struct state_due_entry *entry,
                            leat_error *err);
 /* The first entry at or before `now_ms`; NULL: none. Turns the wheel. */
@@ -51,13 +60,18 @@ const struct state_due_entry *state_due_peek(struct state_due *due, int64_t now_
  * of them, about, to the order of the heap. To prefetch what they name. */
 int state_due_ahead(const struct state_due *due, int64_t now_ms, const struct state_due_entry **out,
                     int max);
+/* Hints: a push is to come; once the first has come near, its place too. And: a peek is to come. */
+void state_due_prefetch(const struct state_due *due);
+void state_due_prefetch_place(const struct state_due *due);
+void state_due_prefetch_top(const struct state_due *due);
 void state_due_drop(struct state_due *due); /* what state_due_peek found */
 /* No entry lies before this time; INT64_MAX: there is none. */
 int64_t state_due_bound(const struct state_due *due);
 size_t state_due_count(const struct state_due *due);
 /* There are so many entries without use that clearing and pushing anew pays. */
 bool state_due_is_stale(const struct state_due *due);
-/* Forgets all entries and keeps their memory: as many pushes as there were entries cannot fail. */
+/* Forgets all entries, and keeps memory for as many pushes as there are live records: they cannot
+ * fail. */
 void state_due_clear(struct state_due *due);
 int state_due_order(const struct state_due_entry *a, const struct state_due_entry *b); /* <0 0 >0 */
 

@@ -1,6 +1,9 @@
 /* Due times against a plain array: they pop in order, once, whatever was set, moved, cleared or
  * removed before; and entries without use stay bounded. */
+#include "state/state_due.h"
 #include "state/state_fixture.h"
+
+#include <stdlib.h>
 
 enum { MODEL_KEYS = 120, MODEL_STEPS = 30000 };
 
@@ -183,11 +186,99 @@ static void test_restore_keeps_order(void **context) {
     state_close(first);
 }
 
+/* --- the wheel alone: many entries at every distance, some all at one time --- */
+
+enum { WHEEL_ENTRIES = 20000 };
+
+static int64_t wheel_time(struct rng *rng, int64_t now_ms) {
+    static const int64_t distances[] = {1, 900, 70000, 5000000, 400000000, 40000000000};
+    int64_t distance = distances[rng_below(rng, 6)];
+    return now_ms + (rng_below(rng, 4) ? (int64_t)rng_below(rng, (uint64_t)distance) : distance);
+}
+
+static int entry_compare(const void *left, const void *right) {
+    return state_due_order(left, right);
+}
+
+/* What stands at the top is dropped, or comes again later, as an entry does whose record's due time
+ * was moved: that must not need memory. */
+static void test_wheel(void **context) {
+    (void)context;
+    struct state_budget budget = {.bytes_max = 64 << 20};
+    struct state_account account = {.name = "wheel", .budget = &budget};
+    static struct state_due_entry model[WHEEL_ENTRIES];
+    struct rng rng;
+    rng_init(&rng, 3);
+    struct state_due due;
+    state_due_init(&due, &account);
+    int64_t now_ms = 1700000000000;
+    for (uint32_t i = 0; i < WHEEL_ENTRIES; i++) {
+        model[i] = (struct state_due_entry){.time_ms = wheel_time(&rng, now_ms),
+                                            .hash = rng_below(&rng, 1000),
+                                            .part = i,
+                                            .kind = (uint32_t)rng_below(&rng, 3)};
+        assert_int_equal(state_due_push(&due, &model[i], NULL), LEAT_OK);
+    }
+    budget.bytes_max = 0; /* no more from here on */
+    qsort(model, WHEEL_ENTRIES, sizeof(model[0]), entry_compare);
+    for (uint32_t done = 0; done < WHEEL_ENTRIES;) {
+        assert_true(state_due_bound(&due) <= model[done].time_ms);
+        assert_null(state_due_peek(&due, model[done].time_ms - 1));
+        const struct state_due_entry *top = state_due_peek(&due, model[done].time_ms);
+        assert_non_null(top);
+        assert_int_equal(state_due_order(top, &model[done]), 0);
+        state_due_drop(&due);
+        if (rng_below(&rng, 3) == 0 && done + 1 < WHEEL_ENTRIES) {
+            /* As late as one behind it, whose place it takes in the model. */
+            uint32_t behind = done + 1 + (uint32_t)rng_below(&rng, WHEEL_ENTRIES - done - 1);
+            struct state_due_entry again = model[done];
+            again.time_ms = model[behind].time_ms;
+            assert_int_equal(state_due_push(&due, &again, NULL), LEAT_OK);
+            uint32_t at = done;
+            for (; at + 1 < WHEEL_ENTRIES && state_due_order(&model[at + 1], &again) < 0; at++) {
+                model[at] = model[at + 1];
+            }
+            model[at] = again;
+        } else {
+            done++;
+        }
+    }
+    assert_int_equal(state_due_count(&due), 0);
+    assert_int_equal(state_due_bound(&due), INT64_MAX);
+    state_due_deinit(&due);
+    assert_int_equal(budget.bytes_used, 0);
+}
+
+/* Each allocation of a push fails once: the entry is not there, the others are. */
+static void test_wheel_memory(void **context) {
+    (void)context;
+    struct state_account account = {.name = "wheel"};
+    struct state_due due;
+    state_due_init(&due, &account);
+    uint64_t refused = 0;
+    for (uint64_t i = 0; i < 3000; i++) {
+        struct state_due_entry entry = {.time_ms = (int64_t)(i * 77777 % 1000003), .part = i};
+        leat_status status = LEAT_MEMORY;
+        for (uint64_t n = 1; status != LEAT_OK; n++) {
+            memory_fail_at(n);
+            status = state_due_push(&due, &entry, NULL);
+            memory_fail_at(0);
+            assert_int_equal(state_due_count(&due), i + (status == LEAT_OK));
+            refused += status != LEAT_OK;
+        }
+    }
+    assert_true(refused > 15);
+    state_due_deinit(&due);
+    assert_int_equal(account.bytes, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model),
         cmocka_unit_test(test_stale_bound),
         cmocka_unit_test(test_restore_keeps_order),
+        cmocka_unit_test(test_wheel),
+        cmocka_unit_test(test_wheel_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

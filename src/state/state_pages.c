@@ -266,6 +266,11 @@ struct slot *state_pages_take(struct state_pages *pages, struct page_ref *ref) {
     } else {
         ref->fresh++;
     }
+    if (ref->freed) { /* the next one that is taken, other groups' work later */
+        const char *next = (const char *)place_slot(ref->page, ref->freed);
+        __builtin_prefetch(next, 1);
+        __builtin_prefetch(next + 64, 1);
+    }
     slot->place = place;
     slot->page = ref_number(pages, ref) & (PAGE_NUMBERS - 1);
     if (++ref->used == ref->slots) {

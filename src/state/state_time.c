@@ -145,22 +145,22 @@ static int64_t due_least(const struct state *state, enum state_clock clock) {
 
 /* Inside the group: clears the due time of the record at the top. */
 static void due_take(struct state *state, struct state_group *group, enum state_clock clock,
-                     struct slot *slot, struct state_key *out, char id[STATE_ID_MAX + 1],
-                     int64_t *due_ms) {
+                     struct slot *slot, struct state_due_record *out) {
     state_due_drop(&group->due[clock]);
     state_slot_touch(state, group, slot);
-    *due_ms = slot->due_ms;
+    out->due_ms = slot->due_ms;
     state_slot_set_due(state, group, slot, 0); /* clearing needs no memory */
-    memcpy(id, slot->id, slot->id_size);
-    id[slot->id_size] = '\0';
-    *out = slot_key(slot);
-    out->id.data = id;
+    memcpy(out->id, slot->id, slot->id_size);
+    out->id[slot->id_size] = '\0';
+    out->key = slot_key(slot);
+    out->key.id.data = out->id;
+    out->data = slot_data(slot);
+    out->size = slot->size;
 }
 
 /* Of one group: it need not be looked for. */
-static bool group_next_due(struct state *state, struct state_group *group, enum state_clock clock,
-                           int64_t now_ms, struct state_key *out, char id[STATE_ID_MAX + 1],
-                           int64_t *due_ms) {
+static bool group_enter_due(struct state *state, struct state_group *group, enum state_clock clock,
+                            int64_t now_ms, struct state_due_record *out) {
     const _Atomic int64_t *bound = &state->due_ms[clock][group - state->group];
     if (atomic_load_explicit(bound, memory_order_relaxed) > now_ms) {
         return false;
@@ -169,18 +169,19 @@ static bool group_next_due(struct state *state, struct state_group *group, enum 
     struct slot *slot;
     bool found = due_settle(state, group, clock, now_ms, &slot) != NULL;
     if (found) {
-        due_take(state, group, clock, slot, out, id, due_ms);
+        due_take(state, group, clock, slot, out);
     }
     due_publish(state, group, clock);
-    latch_unlock(&group->latch);
+    if (!found) {
+        latch_unlock(&group->latch);
+    }
     return found;
 }
 
-bool state_next_due_in(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,
-                       int64_t now_ms, struct state_key *out, char id[STATE_ID_MAX + 1],
-                       int64_t *due_ms) {
+bool state_enter_due(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,
+                     int64_t now_ms, struct state_due_record *out) {
     if (end - first == 1) {
-        return group_next_due(state, &state->group[first], clock, now_ms, out, id, due_ms);
+        return group_enter_due(state, &state->group[first], clock, now_ms, out);
     }
     bool all = first == 0 && end == state->groups;
     if (all && atomic_load_explicit(&state->due_least_ms[clock], memory_order_relaxed) > now_ms) {
@@ -197,9 +198,23 @@ bool state_next_due_in(struct state *state, enum state_clock clock, uint32_t fir
     latch_lock(&group->latch);
     const struct state_due_entry *top = state_due_peek(&group->due[clock], now_ms);
     struct slot *slot = state_group_find(group, top->hash, top->kind, top->part);
-    due_take(state, group, clock, slot, out, id, due_ms);
+    due_take(state, group, clock, slot, out);
     due_publish(state, group, clock);
-    latch_unlock(&group->latch);
+    return true;
+}
+
+bool state_next_due_in(struct state *state, enum state_clock clock, uint32_t first, uint32_t end,
+                       int64_t now_ms, struct state_key *out, char id[STATE_ID_MAX + 1],
+                       int64_t *due_ms) {
+    struct state_due_record record;
+    if (!state_enter_due(state, clock, first, end, now_ms, &record)) {
+        return false;
+    }
+    state_leave(state, record.key.hash);
+    memcpy(id, record.id, record.key.id.size + 1);
+    *out = record.key;
+    out->id.data = id;
+    *due_ms = record.due_ms;
     return true;
 }
 
@@ -236,6 +251,13 @@ int state_prefetch_due(struct state *state, enum state_clock clock, uint32_t fir
                     .hash = entries[e]->hash, .kind = entries[e]->kind, .part = entries[e]->part};
             }
         }
+    }
+    if (end < state->groups) { /* as a rule these are asked for next */
+        state_due_prefetch(&state->group[end].due[clock]);
+        if (end + 1 < state->groups) {
+            state_due_prefetch(&state->group[end + 1].due[clock]);
+        }
+        state_due_prefetch_top(&state->group[end].due[clock]);
     }
     prefetch_whole(state, keys, count);
     return count;
