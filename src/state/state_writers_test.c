@@ -7,9 +7,9 @@ enum {
     WRITERS = 3,
     WRITER_GROUPS = 4,
     GROUPS = WRITERS * WRITER_GROUPS,
-    KEYS = 900,
+    KEYS = 3000,
     ROUNDS = 10,
-    CHANGES = 2500,
+    CHANGES = 4000,
     DUE_MAX = 400,
 };
 
@@ -69,7 +69,9 @@ static void change_one(struct writer *writer, struct state_key *key, uint32_t nu
         writer->due_ms[number] = 0;
         return;
     }
-    uint32_t words = 1 + (uint32_t)rng_below(&writer->rng, 40);
+    /* Mostly of two classes, whose pages grow to many units. */
+    uint32_t words = rng_below(&writer->rng, 5) ? 16 + (uint32_t)rng_below(&writer->rng, 5)
+                                                : 1 + (uint32_t)rng_below(&writer->rng, 40);
     void *data;
     INVARIANT(state_put(state, key, words * 16, &data, NULL) == LEAT_OK, "no memory");
     for (uint32_t i = 0; i < words; i++) {
