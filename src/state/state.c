@@ -309,6 +309,9 @@ static leat_status record_put(struct state *state, const struct state_key *key, 
     struct state_group *group = group_entered(state, key->hash);
     bool other;
     struct slot *slot = key_find(group, key, &other);
+    if (!slot && state->spill && state_failed(state)) {
+        return state_failure(state, err); /* it may be there, and of another size */
+    }
     if (other) {
         return error_set(err, LEAT_CONFLICT,
                          "state %s: '%.*s' has the hash %016" PRIx64 " of another id", state->name,

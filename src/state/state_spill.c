@@ -240,6 +240,9 @@ struct slot *state_spill_fetch(struct spill_group *group, uint32_t index_at, uin
     uint64_t entry = home->entries[index_at];
     uint32_t place = entry_place(entry);
     const struct spill_extent *extent = &group->extents[entry_extent(entry)];
+    if (state_failed(group->state)) {
+        return NULL;
+    }
     leat_status status = spill_read(group->state->spill, extent,
                                     place & ~(uint32_t)(SPILL_UNIT - 1), unit, SPILL_UNIT, NULL);
     if (status < 0) {

@@ -74,7 +74,8 @@ leat_status state_spill_open(struct state *state, leat_error *err); /* as its bu
 void state_spill_close(struct state *state);
 
 /* Inside the group: the record of a spilled entry, brought back, if it is of this key; NULL else.
- * What cannot be read makes the state failed. */
+ * What cannot be read makes the state failed, and nothing comes back after that: a record that was
+ * missed once is not found by the next look-up of the same step. */
 struct slot *state_spill_fetch(struct spill_group *group, uint32_t index_at, uint64_t hash,
                                uint32_t kind, uint64_t part);
 /* Makes the state failed: a call of these answered `status` where no error can be handed on. */
