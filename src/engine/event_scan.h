@@ -39,7 +39,7 @@ enum { EVENT_SCAN_PADDING = 64 };
  * comparison of a block usually says which value comes next, and where:
  *
  *   "kind":"click","user":"u1","context":{"device":1}}
- *                ^^^^^^^^^ the step behind `kind`: to `user`, a text
+ *                 ^^^^^^^^^ the step behind `kind`: to `user`, a text
  */
 struct scan_step {
     char text[SCAN_BLOCK];    /* from behind a value to the next; the quote of a text included */
