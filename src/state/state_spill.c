@@ -210,7 +210,7 @@ static struct slot *slot_back(struct spill_group *group, uint32_t index_at,
                               const struct slot *read) {
     struct state *state = group->state;
     struct state_group *home = &state->group[group - state->spill->groups];
-    uint64_t entry = home->entries[index_at];
+    uint64_t entry = state_group_entry(home, index_at);
     struct page_ref *ref;
     home->pages.forced = true;
     leat_status status =
@@ -237,7 +237,7 @@ struct slot *state_spill_fetch(struct spill_group *group, uint32_t index_at, uin
                                uint32_t kind, uint64_t part) {
     _Alignas(SPILL_UNIT) uint8_t unit[SPILL_UNIT];
     const struct state_group *home = &group->state->group[group - group->state->spill->groups];
-    uint64_t entry = home->entries[index_at];
+    uint64_t entry = state_group_entry(home, index_at);
     uint32_t place = entry_place(entry);
     const struct spill_extent *extent = &group->extents[entry_extent(entry)];
     if (state_failed(group->state)) {
