@@ -1,16 +1,18 @@
 #include "state/state_copies.h"
 
-#include "base/memory.h"
+#include "base/slab.h"
 
 #include <stdatomic.h>
 
-enum { CHUNK_BLOCKS = 62 };
+/* The first chunk of a snapshot is small; then whole regions: their memory comes in huge pages,
+ * which cost a writer less than page faults for each block. */
+enum { CHUNK_FIRST = 4 * SLAB_BLOCK, CHUNK_BYTES = SLAB_REGION };
 
 struct copy_chunk {
     struct copy_chunk *next;
-    struct copy_block blocks[CHUNK_BLOCKS];
+    uint32_t bytes, count; /* of blocks */
+    struct copy_block blocks[];
 };
-_Static_assert(sizeof(struct copy_chunk) <= 256 << 10, "what an allocator gives without waste");
 
 void state_copies_init(struct state_copies *copies, struct state_budget *budget) {
     *copies = (struct state_copies){.budget = budget};
@@ -21,7 +23,7 @@ void state_copies_deinit(struct state_copies *copies) {
     while (copies->chunks) {
         struct copy_chunk *chunk = copies->chunks;
         copies->chunks = chunk->next;
-        memory_free(chunk);
+        slab_free(chunk, chunk->bytes);
     }
     copies->free = NULL;
     copies->fresh = 0;
@@ -50,6 +52,19 @@ bool state_copies_full(const struct state_copies *copies, uint32_t count) {
                budget->copies_max;
 }
 
+static bool chunk_open(struct state_copies *copies) {
+    uint32_t bytes = copies->chunks ? CHUNK_BYTES : CHUNK_FIRST;
+    struct copy_chunk *chunk = slab_alloc(bytes);
+    if (!chunk) {
+        return false;
+    }
+    uint32_t count = (uint32_t)((bytes - sizeof(*chunk)) / sizeof(struct copy_block));
+    *chunk = (struct copy_chunk){.next = copies->chunks, .bytes = bytes, .count = count};
+    copies->chunks = chunk;
+    copies->fresh = count;
+    return true;
+}
+
 /* Holding the latch. */
 static struct copy_block *block_take(struct state_copies *copies) {
     struct copy_block *block = copies->free;
@@ -57,16 +72,10 @@ static struct copy_block *block_take(struct state_copies *copies) {
         copies->free = block->next;
         return block;
     }
-    if (copies->fresh == 0) {
-        struct copy_chunk *chunk = memory_aligned(_Alignof(struct copy_chunk), sizeof(*chunk));
-        if (!chunk) {
-            return NULL;
-        }
-        chunk->next = copies->chunks;
-        copies->chunks = chunk;
-        copies->fresh = CHUNK_BLOCKS;
+    if (copies->fresh == 0 && !chunk_open(copies)) {
+        return NULL;
     }
-    return &copies->chunks->blocks[CHUNK_BLOCKS - copies->fresh--];
+    return &copies->chunks->blocks[copies->chunks->count - copies->fresh--];
 }
 
 struct copy_block *state_copies_take(struct state_copies *copies) {
