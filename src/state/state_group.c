@@ -179,7 +179,7 @@ bool state_group_has(const struct state_group *group, const struct slot *slot, u
 void state_group_prefetch(const struct state_group *group, const struct state_key *key) {
     if (group->count > 0) {
         uint32_t bits = key_bits(key->hash, key->kind, key->part);
-        __builtin_prefetch(&group->buckets[bits_home(bits, group->bucket_count)], 1);
+        __builtin_prefetch(&group->buckets[bits_home(bits, group->bucket_count)]);
     }
 }
 
