@@ -13,6 +13,8 @@ enum {
     HEAP_CHILDREN = 4,
     CHUNK_ENTRIES = 7,
     FRESH_MAX = 32,
+    NEAR_MAX = 64,
+    TOP_BYTES = 512,      /* of the heap are prefetched: about what a tick holds */
     SEGMENT_CHUNKS = 256, /* of a segment of full size: a block of a slab */
     SEGMENT_FIRST = 4,
     SEGMENTS_SMALL = 7, /* 4, 4, 8, 16, 32, 64, 128 chunks: together one of full size */
@@ -32,20 +34,21 @@ _Static_assert(sizeof(struct chunk) * SEGMENT_CHUNKS == SLAB_BLOCK, "drawn in st
 
 struct state_due_wheel { /* first what every push and peek reads */
     uint32_t count;      /* of entries */
-    uint32_t capacity;   /* chunks of all segments, and room in `near` */
+    uint32_t capacity;   /* chunks of all segments, and room in `crowd` */
     uint32_t fresh_count;
-    uint32_t near_count; /* entries in the heap */
+    uint32_t near_count, crowd_count; /* entries in the two heaps */
     int64_t fresh_least_ms;
     int64_t tick;
     uint32_t used;  /* chunks handed out at least once */
     uint32_t freed; /* number + 1 of the first free one */
-    uint32_t segment_count, segment_capacity, near_capacity;
+    uint32_t segment_count, segment_capacity, crowd_capacity;
     struct chunk **segments;
-    uint32_t *near; /* the chunks of the heap, in order */
+    uint32_t *crowd; /* the chunks of that heap, in order */
     uint32_t far;
     uint64_t occupied[DUE_LEVELS];
     uint32_t buckets[DUE_LEVELS][DUE_BUCKETS]; /* number + 1 of the list's first chunk */
-    struct state_due_entry fresh[FRESH_MAX];   /* pushed, and not placed yet */
+    struct state_due_entry near[NEAR_MAX];
+    struct state_due_entry fresh[FRESH_MAX]; /* pushed, and not placed yet */
 };
 
 void state_due_init(struct state_due *due, struct state_account *account) {
@@ -104,7 +107,7 @@ static void segment_free(struct chunk *segment, uint32_t chunks) {
     }
 }
 
-/* What a segment costs: its chunks, and their room in `near`, which doubles. */
+/* What a segment costs: its chunks, and their room in `crowd`, which doubles. */
 static size_t segment_bytes(uint32_t chunks) {
     return chunks * (sizeof(struct chunk) + 2 * sizeof(uint32_t));
 }
@@ -121,14 +124,14 @@ static leat_status arrays_grow(struct state_due_wheel *wheel, uint32_t chunks, l
         wheel->segments = segments;
         wheel->segment_capacity = capacity;
     }
-    if (wheel->capacity + chunks > wheel->near_capacity) {
+    if (wheel->capacity + chunks > wheel->crowd_capacity) {
         uint32_t capacity = (wheel->capacity + chunks) * 2;
-        void *near = memory_resize(wheel->near, capacity * sizeof(*wheel->near));
-        if (!near) {
-            return error_memory(err, capacity * sizeof(*wheel->near));
+        void *crowd = memory_resize(wheel->crowd, capacity * sizeof(*wheel->crowd));
+        if (!crowd) {
+            return error_memory(err, capacity * sizeof(*wheel->crowd));
         }
-        wheel->near = near;
-        wheel->near_capacity = capacity;
+        wheel->crowd = crowd;
+        wheel->crowd_capacity = capacity;
     }
     return LEAT_OK;
 }
@@ -182,7 +185,7 @@ void state_due_deinit(struct state_due *due) {
         }
         state_account_refund(due->account, sizeof(*wheel));
         memory_free(wheel->segments);
-        memory_free(wheel->near);
+        memory_free(wheel->crowd);
         memory_free(wheel);
     }
     state_due_init(due, due->account);
@@ -211,60 +214,110 @@ static void chunk_give(struct state_due_wheel *wheel, struct chunk *chunk, uint3
     wheel->freed = number + 1;
 }
 
-/* --- the heap of what is near --- */
+/* --- the crowd: the heap over chunks --- */
 
-static inline struct state_due_entry *near_at(const struct state_due_wheel *wheel, uint32_t at) {
-    return &chunk_at(wheel, wheel->near[at / CHUNK_ENTRIES])->entries[at % CHUNK_ENTRIES];
+static inline struct state_due_entry *crowd_at(const struct state_due_wheel *wheel, uint32_t at) {
+    return &chunk_at(wheel, wheel->crowd[at / CHUNK_ENTRIES])->entries[at % CHUNK_ENTRIES];
 }
 
-static void near_push(struct state_due_wheel *wheel, const struct state_due_entry *entry) {
-    uint32_t at = wheel->near_count++;
+static void crowd_push(struct state_due_wheel *wheel, const struct state_due_entry *entry) {
+    uint32_t at = wheel->crowd_count++;
     if (at % CHUNK_ENTRIES == 0) {
-        chunk_take(wheel, &wheel->near[at / CHUNK_ENTRIES]);
+        chunk_take(wheel, &wheel->crowd[at / CHUNK_ENTRIES]);
     }
     while (at > 0) {
         uint32_t parent = (at - 1) / HEAP_CHILDREN;
-        const struct state_due_entry *above = near_at(wheel, parent);
+        const struct state_due_entry *above = crowd_at(wheel, parent);
         if (state_due_order(entry, above) >= 0) {
             break;
         }
-        *near_at(wheel, at) = *above;
+        *crowd_at(wheel, at) = *above;
         at = parent;
     }
-    *near_at(wheel, at) = *entry;
+    *crowd_at(wheel, at) = *entry;
 }
 
-static uint32_t near_least_child(const struct state_due_wheel *wheel, uint32_t first) {
+static uint32_t crowd_least_child(const struct state_due_wheel *wheel, uint32_t first) {
     uint32_t end = first + HEAP_CHILDREN;
-    end = end < wheel->near_count ? end : wheel->near_count;
+    end = end < wheel->crowd_count ? end : wheel->crowd_count;
     uint32_t least = first;
     for (uint32_t other = first + 1; other < end; other++) {
-        if (state_due_order(near_at(wheel, other), near_at(wheel, least)) < 0) {
+        if (state_due_order(crowd_at(wheel, other), crowd_at(wheel, least)) < 0) {
             least = other;
         }
     }
     return least;
 }
 
-static void near_pop(struct state_due_wheel *wheel) {
-    struct state_due_entry last = *near_at(wheel, --wheel->near_count);
-    if (wheel->near_count % CHUNK_ENTRIES == 0) {
-        uint32_t number = wheel->near[wheel->near_count / CHUNK_ENTRIES];
+static void crowd_pop(struct state_due_wheel *wheel) {
+    struct state_due_entry last = *crowd_at(wheel, --wheel->crowd_count);
+    if (wheel->crowd_count % CHUNK_ENTRIES == 0) {
+        uint32_t number = wheel->crowd[wheel->crowd_count / CHUNK_ENTRIES];
         chunk_give(wheel, chunk_at(wheel, number), number);
     }
     uint32_t at = 0;
-    for (uint32_t child; (child = at * HEAP_CHILDREN + 1) < wheel->near_count;) {
-        uint32_t least = near_least_child(wheel, child);
-        const struct state_due_entry *below = near_at(wheel, least);
+    for (uint32_t child; (child = at * HEAP_CHILDREN + 1) < wheel->crowd_count;) {
+        uint32_t least = crowd_least_child(wheel, child);
+        const struct state_due_entry *below = crowd_at(wheel, least);
         if (state_due_order(below, &last) >= 0) {
             break;
         }
-        *near_at(wheel, at) = *below;
+        *crowd_at(wheel, at) = *below;
         at = least;
     }
-    if (wheel->near_count > 0) {
-        *near_at(wheel, at) = last;
+    if (wheel->crowd_count > 0) {
+        *crowd_at(wheel, at) = last;
     }
+}
+
+/* --- near: a heap in one piece, and the crowd for what does not fit --- */
+
+static void near_push(struct state_due_wheel *wheel, const struct state_due_entry *entry) {
+    if (wheel->near_count == NEAR_MAX) {
+        crowd_push(wheel, entry);
+        return;
+    }
+    uint32_t at = wheel->near_count++;
+    while (at > 0) {
+        uint32_t parent = (at - 1) / HEAP_CHILDREN;
+        if (state_due_order(entry, &wheel->near[parent]) >= 0) {
+            break;
+        }
+        wheel->near[at] = wheel->near[parent];
+        at = parent;
+    }
+    wheel->near[at] = *entry;
+}
+
+static void near_pop(struct state_due_wheel *wheel) {
+    const struct state_due_entry *last = &wheel->near[--wheel->near_count];
+    uint32_t at = 0;
+    for (uint32_t child; (child = at * HEAP_CHILDREN + 1) < wheel->near_count;) {
+        uint32_t end = child + HEAP_CHILDREN;
+        end = end < wheel->near_count ? end : wheel->near_count;
+        uint32_t least = child;
+        for (uint32_t other = child + 1; other < end; other++) {
+            if (state_due_order(&wheel->near[other], &wheel->near[least]) < 0) {
+                least = other;
+            }
+        }
+        if (state_due_order(&wheel->near[least], last) >= 0) {
+            break;
+        }
+        wheel->near[at] = wheel->near[least];
+        at = least;
+    }
+    wheel->near[at] = *last;
+}
+
+/* NULL: nothing is near. */
+static const struct state_due_entry *near_top(const struct state_due_wheel *wheel) {
+    const struct state_due_entry *top = wheel->near_count > 0 ? wheel->near : NULL;
+    if (__builtin_expect(wheel->crowd_count > 0, 0)) {
+        const struct state_due_entry *other = crowd_at(wheel, 0);
+        top = !top || state_due_order(other, top) < 0 ? other : top;
+    }
+    return top;
 }
 
 /* --- the wheel --- */
@@ -366,7 +419,7 @@ static void far_turn(struct state_due_wheel *wheel, int64_t tick) {
 /* Turns towards `tick` until something is near. A bucket that begins at or before it is taken
  * apart: its entries are nearer now, so each goes down a level at least. */
 static void wheel_turn(struct state_due_wheel *wheel, int64_t tick) {
-    while (wheel->tick < tick && wheel->near_count == 0) {
+    while (wheel->tick < tick && wheel->near_count == 0 && wheel->crowd_count == 0) {
         uint32_t level;
         int64_t next = wheel_next(wheel, &level);
         if (next > tick) {
@@ -415,11 +468,8 @@ const struct state_due_entry *state_due_peek(struct state_due *due, int64_t now_
         fresh_place(wheel);
     }
     wheel_turn(wheel, tick_of(now_ms));
-    if (wheel->near_count == 0) {
-        return NULL;
-    }
-    const struct state_due_entry *top = near_at(wheel, 0);
-    return top->time_ms <= now_ms ? top : NULL;
+    const struct state_due_entry *top = near_top(wheel);
+    return top && top->time_ms <= now_ms ? top : NULL;
 }
 
 /* What is due stands together at the top of the heap: level by level. */
@@ -429,16 +479,16 @@ int state_due_ahead(const struct state_due *due, int64_t now_ms, const struct st
     uint32_t places[DUE_AHEAD_MAX];
     max = max < DUE_AHEAD_MAX ? max : DUE_AHEAD_MAX;
     int count = 0;
-    if (wheel && max > 0 && wheel->near_count > 0 && near_at(wheel, 0)->time_ms <= now_ms) {
+    if (wheel && max > 0 && wheel->near_count > 0 && wheel->near[0].time_ms <= now_ms) {
         places[count++] = 0;
     }
     for (int i = 0; i < count; i++) {
-        out[i] = near_at(wheel, places[i]);
+        out[i] = &wheel->near[places[i]];
         uint32_t child = places[i] * HEAP_CHILDREN + 1;
         uint32_t end = child + HEAP_CHILDREN;
         end = end < wheel->near_count ? end : wheel->near_count;
         for (; child < end && count < max; child++) {
-            if (near_at(wheel, child)->time_ms <= now_ms) {
+            if (wheel->near[child].time_ms <= now_ms) {
                 places[count++] = child;
             }
         }
@@ -460,9 +510,9 @@ void state_due_prefetch_place(const struct state_due *due) {
 
 void state_due_prefetch_top(const struct state_due *due) {
     const struct state_due_wheel *wheel = due->wheel;
-    if (wheel && wheel->near_count > 0) {
-        const char *top = (const char *)near_at(wheel, 0);
-        for (size_t at = 0; at < sizeof(struct chunk); at += 64) {
+    if (wheel) {
+        const char *top = (const char *)wheel->near;
+        for (size_t at = 0; at < TOP_BYTES; at += 64) {
             __builtin_prefetch(top + at, 1);
         }
     }
@@ -470,8 +520,13 @@ void state_due_prefetch_top(const struct state_due *due) {
 
 void state_due_drop(struct state_due *due) {
     struct state_due_wheel *wheel = due->wheel;
-    INVARIANT(wheel && wheel->near_count > 0, "nothing to drop");
-    near_pop(wheel);
+    const struct state_due_entry *top = wheel ? near_top(wheel) : NULL;
+    INVARIANT(top, "nothing to drop");
+    if (top == wheel->near) {
+        near_pop(wheel);
+    } else {
+        crowd_pop(wheel);
+    }
     wheel->count--;
 }
 
@@ -483,8 +538,9 @@ int64_t state_due_bound(const struct state_due *due) {
     uint32_t level;
     int64_t tick = wheel_next(wheel, &level);
     int64_t bound_ms = tick > tick_of(INT64_MAX) ? INT64_MAX : shift_left(tick, DUE_TICK_BITS);
-    if (wheel->near_count > 0) {
-        bound_ms = near_at(wheel, 0)->time_ms;
+    const struct state_due_entry *top = near_top(wheel);
+    if (top) {
+        bound_ms = top->time_ms;
     }
     return bound_ms < wheel->fresh_least_ms ? bound_ms : wheel->fresh_least_ms;
 }
@@ -502,7 +558,7 @@ void state_due_clear(struct state_due *due) {
     if (!wheel) {
         return;
     }
-    wheel->count = wheel->near_count = wheel->fresh_count = 0;
+    wheel->count = wheel->near_count = wheel->crowd_count = wheel->fresh_count = 0;
     wheel->used = wheel->freed = wheel->far = 0;
     wheel->fresh_least_ms = INT64_MAX;
     memset(wheel->buckets, 0, sizeof(wheel->buckets));

@@ -9,7 +9,8 @@
  * the owner clears the wheel and pushes each record's once.
  *
  *   tick = time / 256 ms; `tick` of the wheel is how far it has turned
- *   near    a heap of what lies at or before that tick, by (time, kind, hash, part)
+ *   near    a heap of what lies at or before that tick, by (time, kind, hash, part); where it is
+ *           full, the rest goes into another one, the crowd, and the first of both is the first
  *   level l bucket b: entries whose tick differs from the wheel's first in the digit l (base 64),
  *           and has b there: digits of 16 s, 17 minutes, 19 hours and 49 days
  *   far     the rest, 49 days and more away
@@ -22,10 +23,10 @@
  *
  *   chunk   [head 32 | entry | entry | ... 7 of them]   of a bucket's list; all but the first full
  *
- * Entries lie in chunks, so that a bucket is written and read in order. Near is a heap over chunks
- * that are all full but the last. So 258 lists of n entries never need more chunks than the worst
- * n entries could, and that many are there before a push is accepted: turning, and a push after a
- * drop, cannot fail.
+ * Entries lie in chunks, so that a bucket is written and read in order. The crowd is a heap over
+ * chunks that are all full but the last. So 258 lists of n entries never need more chunks than the
+ * worst n entries could, and that many are there before a push is accepted: turning, and a push
+ * after a drop, cannot fail.
  *
  * Threads: the group's writer only. */
 #ifndef STATE_STATE_DUE_H
