@@ -17,7 +17,7 @@
 
 enum {
     OPEN = 5000000,
-    BATCH = 1024,       /* rows a call: a frame of the log */
+    BATCH = 4096,       /* rows a call: what a commit of the log holds at such a rate */
     RUN_ROWS = 3000000, /* about */
     LIFE_MS = 600000,
     GROUPS = 128,

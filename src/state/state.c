@@ -143,7 +143,7 @@ static inline struct state_group *group_entered(const struct state *state, uint6
     return group;
 }
 
-static inline struct slot *key_find(const struct state_group *group, const struct state_key *key,
+static inline struct slot *key_find(struct state_group *group, const struct state_key *key,
                                     bool *collision) {
     struct slot *slot = state_group_find(group, key->hash, key->kind, key->part);
     *collision = slot && key->id.data && !slice_equal(slot_id(slot), key->id);

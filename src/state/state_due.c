@@ -439,8 +439,10 @@ static void wheel_turn(struct state_due_wheel *wheel, int64_t tick) {
 
 /* --- the owner's calls --- */
 
-leat_status state_due_push(struct state_due *due, const struct state_due_entry *entry,
-                           leat_error *err) {
+/* The parts one by one: an entry read back just after it was written would wait for all writes
+ * before it, those to cold records too. */
+leat_status state_due_push(struct state_due *due, int64_t time_ms, uint64_t hash, uint64_t part,
+                           uint32_t kind, leat_error *err) {
     if (!due->wheel) {
         TRY(wheel_open(due, err));
     }
@@ -449,9 +451,10 @@ leat_status state_due_push(struct state_due *due, const struct state_due_entry *
         TRY(segment_add(due, err));
     }
     wheel->count++;
-    wheel->fresh[wheel->fresh_count++] = *entry;
-    if (entry->time_ms < wheel->fresh_least_ms) {
-        wheel->fresh_least_ms = entry->time_ms;
+    wheel->fresh[wheel->fresh_count++] =
+        (struct state_due_entry){.time_ms = time_ms, .hash = hash, .part = part, .kind = kind};
+    if (time_ms < wheel->fresh_least_ms) {
+        wheel->fresh_least_ms = time_ms;
     }
     if (wheel->fresh_count == FRESH_MAX) {
         fresh_place(wheel);

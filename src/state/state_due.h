@@ -53,8 +53,8 @@ struct state_due {
 void state_due_init(struct state_due *due, struct state_account *account);
 void state_due_deinit(struct state_due *due);
 /* LEAT_FULL, LEAT_MEMORY: nothing changed. */
-leat_status state_due_push(struct state_due *due, const struct state_due_entry *entry,
-                           leat_error *err);
+leat_status state_due_push(struct state_due *due, int64_t time_ms, uint64_t hash, uint64_t part,
+                           uint32_t kind, leat_error *err);
 /* The first entry at or before `now_ms`; NULL: none. Turns the wheel. */
 const struct state_due_entry *state_due_peek(struct state_due *due, int64_t now_ms);
 /* Up to `max` of the entries at or before `now_ms`, which state_due_peek was asked for; the first

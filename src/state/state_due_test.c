@@ -200,6 +200,10 @@ static int entry_compare(const void *left, const void *right) {
     return state_due_order(left, right);
 }
 
+static leat_status entry_push(struct state_due *due, const struct state_due_entry *entry) {
+    return state_due_push(due, entry->time_ms, entry->hash, entry->part, entry->kind, NULL);
+}
+
 /* What stands at the top is dropped, or comes again later, as an entry does whose record's due time
  * was moved: that must not need memory. */
 static void test_wheel(void **context) {
@@ -217,7 +221,7 @@ static void test_wheel(void **context) {
                                             .hash = rng_below(&rng, 1000),
                                             .part = i,
                                             .kind = (uint32_t)rng_below(&rng, 3)};
-        assert_int_equal(state_due_push(&due, &model[i], NULL), LEAT_OK);
+        assert_int_equal(entry_push(&due, &model[i]), LEAT_OK);
     }
     budget.bytes_max = 0; /* no more from here on */
     qsort(model, WHEEL_ENTRIES, sizeof(model[0]), entry_compare);
@@ -233,7 +237,7 @@ static void test_wheel(void **context) {
             uint32_t behind = done + 1 + (uint32_t)rng_below(&rng, WHEEL_ENTRIES - done - 1);
             struct state_due_entry again = model[done];
             again.time_ms = model[behind].time_ms;
-            assert_int_equal(state_due_push(&due, &again, NULL), LEAT_OK);
+            assert_int_equal(entry_push(&due, &again), LEAT_OK);
             uint32_t at = done;
             for (; at + 1 < WHEEL_ENTRIES && state_due_order(&model[at + 1], &again) < 0; at++) {
                 model[at] = model[at + 1];
@@ -261,7 +265,7 @@ static void test_wheel_memory(void **context) {
         leat_status status = LEAT_MEMORY;
         for (uint64_t n = 1; status != LEAT_OK; n++) {
             memory_fail_at(n);
-            status = state_due_push(&due, &entry, NULL);
+            status = entry_push(&due, &entry);
             memory_fail_at(0);
             assert_int_equal(state_due_count(&due), i + (status == LEAT_OK));
             refused += status != LEAT_OK;

@@ -138,8 +138,19 @@ static inline bool probe_next(struct probe *probe, uint64_t *entry) {
     }
 }
 
-struct slot *state_group_find(const struct state_group *group, uint64_t hash, uint32_t kind,
-                              uint64_t part) {
+static void memo_set(struct state_group *group, uint64_t hash, uint32_t kind, uint64_t part,
+                     struct slot *slot) {
+    group->memo = (struct group_memo){hash, part, slot};
+    group->memo_kind = (uint16_t)kind;
+}
+
+/* Before the record of a slot goes elsewhere. */
+static void memo_clear(struct state_group *group) {
+    group->memo_kind = MEMO_NONE;
+}
+
+static struct slot *index_find(const struct state_group *group, uint64_t hash, uint32_t kind,
+                               uint64_t part) {
     if (group->count == 0) {
         return NULL;
     }
@@ -160,6 +171,18 @@ struct slot *state_group_find(const struct state_group *group, uint64_t hash, ui
         }
     }
     return NULL;
+}
+
+struct slot *state_group_find(struct state_group *group, uint64_t hash, uint32_t kind,
+                              uint64_t part) {
+    if (group->memo.hash == hash && group->memo.part == part && group->memo_kind == kind) {
+        return group->memo.slot;
+    }
+    struct slot *slot = index_find(group, hash, kind, part);
+    if (slot || !group->spill) { /* what could not be read is not absent */
+        memo_set(group, hash, kind, part, slot);
+    }
+    return slot;
 }
 
 bool state_group_has(const struct state_group *group, const struct slot *slot, uint64_t entry) {
@@ -303,6 +326,7 @@ void state_group_insert(struct state_group *group, struct slot *slot) {
     uint32_t bits = slot_bits(slot);
     index_add(group, entry_of(slot, bits), bits);
     group->count++;
+    memo_set(group, slot->hash, slot->kind, slot->part, slot);
 }
 
 /* Where the slot's entry is; it must be there. */
@@ -325,14 +349,17 @@ static void index_set(struct state_group *group, const struct probe *probe, uint
 void state_group_replace(struct state_group *group, const struct slot *old, struct slot *slot) {
     struct probe probe = index_locate(group, old);
     index_set(group, &probe, entry_of(slot, probe.bits));
+    memo_set(group, slot->hash, slot->kind, slot->part, slot);
 }
 
 void state_group_sink(struct state_group *group, const struct slot *slot, uint64_t entry) {
     struct probe probe = index_locate(group, slot);
+    memo_clear(group);
     index_set(group, &probe, entry | probe.bits >> TAG_BITS);
 }
 
 void state_group_point(struct state_group *group, uint32_t index_at, struct slot *slot) {
+    memo_clear(group);
     group->buckets[index_at / 8].entries[index_at % 8] = entry_of(slot, slot_bits(slot));
 }
 
@@ -368,6 +395,7 @@ static void index_pull(struct state_group *group, uint32_t at, uint32_t i) {
 
 void state_group_remove(struct state_group *group, const struct slot *slot) {
     struct probe probe = index_locate(group, slot);
+    memo_clear(group);
     uint32_t home = bits_home(probe.bits, group->bucket_count);
     for (uint32_t at = home; at != probe.at; at = bucket_next(group, at)) {
         bucket_over_sub(&group->buckets[at]);

@@ -41,12 +41,22 @@ struct index_bucket {
 };
 _Static_assert(sizeof(struct index_bucket) == 64, "a cache line");
 
+enum { MEMO_NONE = 0xFFFF };
+
+/* The last look-up and what it found, since one record is often asked for several times in turn. */
+struct group_memo {
+    uint64_t hash, part;
+    struct slot *slot; /* NULL: it is not there */
+};
+
 struct state_group {
     _Alignas(64) struct latch latch; /* a cache line for what a look-up reads */
+    uint16_t memo_kind;              /* MEMO_NONE: there was none, or it holds no more */
     uint32_t count;
     uint32_t bucket_count;
     struct index_bucket *buckets;
     struct spill_group *spill; /* NULL: all records are in memory */
+    struct group_memo memo;
     struct state_pages pages;
     struct state_due due[STATE_CLOCKS];
 };
@@ -81,7 +91,7 @@ static inline struct state_group *state_group_of(const struct state *state, uint
 }
 
 /* By (hash, kind, part); the caller compares the id. NULL: not there. */
-struct slot *state_group_find(const struct state_group *group, uint64_t hash, uint32_t kind,
+struct slot *state_group_find(struct state_group *group, uint64_t hash, uint32_t kind,
                               uint64_t part);
 /* Brings the index line of a key near; once it is, the begin of the record (which may be another's;
  * NULL: there is none); and once that is, what changes when the record goes. */

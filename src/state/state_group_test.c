@@ -42,7 +42,7 @@ static struct slot *model_slot(uint32_t number) {
     return slot_make(hash_mix(5, number / 4), number % 2, number / 2 % 2);
 }
 
-static struct slot *group_find(const struct state_group *group, const struct slot *slot) {
+static struct slot *group_find(struct state_group *group, const struct slot *slot) {
     return state_group_find(group, slot->hash, slot->kind, slot->part);
 }
 
@@ -80,7 +80,7 @@ static void index_recount(const struct state_group *group, bool full) {
     memory_free(over);
 }
 
-static void model_check(const struct index_model *model, uint32_t number) {
+static void model_check(struct index_model *model, uint32_t number) {
     struct slot *wanted = model_slot(number);
     bool sunk = model->sunk[number];
     if (!sunk) {
@@ -92,7 +92,7 @@ static void model_check(const struct index_model *model, uint32_t number) {
 }
 
 /* Every slot in memory once, whatever the order. */
-static void model_check_all(const struct index_model *model) {
+static void model_check_all(struct index_model *model) {
     bool seen[MODEL_KEYS] = {0};
     uint32_t at = 0;
     for (struct slot *slot; (slot = state_group_next(&model->group, &at)) != NULL;) {
@@ -246,7 +246,7 @@ static void crowd_make(struct slot *slots[CROWD]) {
     state_group_deinit(&scratch, &account);
 }
 
-static void crowd_check(const struct state_group *group, struct slot *const slots[CROWD],
+static void crowd_check(struct state_group *group, struct slot *const slots[CROWD],
                         const bool there[CROWD]) {
     for (uint32_t i = 0; i < CROWD; i++) {
         assert_ptr_equal(group_find(group, slots[i]), there[i] ? slots[i] : NULL);

@@ -13,7 +13,13 @@
 #define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
 #endif
 
-enum { PAGE_VERSION = 1, PAGE_FIRST_BYTES = 1024, PAGE_FIRST_SLOTS = 4, PAGES_MIN = 4 };
+enum {
+    PAGE_VERSION = 1,
+    PAGE_FIRST_BYTES = 1024,
+    PAGE_FIRST_SLOTS = 4,
+    PAGES_MIN = 4,
+    PREFETCH_BYTES_MAX = 1024
+};
 
 static const char page_magic[4] = {'L', 'P', 'A', 'G'};
 
@@ -268,8 +274,10 @@ struct slot *state_pages_take(struct state_pages *pages, struct page_ref *ref) {
     }
     if (ref->freed) { /* the next one that is taken, other groups' work later */
         const char *next = (const char *)place_slot(ref->page, ref->freed);
-        __builtin_prefetch(next, 1);
-        __builtin_prefetch(next + 64, 1);
+        uint32_t bytes = class_bytes[ref->class];
+        for (uint32_t at = 0; at < bytes && at < PREFETCH_BYTES_MAX; at += 64) {
+            __builtin_prefetch(next + at, 1);
+        }
     }
     slot->place = place;
     slot->page = ref_number(pages, ref) & (PAGE_NUMBERS - 1);

@@ -16,9 +16,9 @@ static void due_tell(struct state *state, struct state_group *group, enum state_
     }
 }
 
-static struct state_due_entry due_entry_of(const struct slot *slot) {
-    return (struct state_due_entry){
-        .time_ms = slot->due_ms, .hash = slot->hash, .part = slot->part, .kind = slot->kind};
+static leat_status slot_push(struct state_due *due, const struct slot *slot, int64_t due_ms,
+                             leat_error *err) {
+    return state_due_push(due, due_ms, slot->hash, slot->part, slot->kind, err);
 }
 
 struct renewal {
@@ -32,8 +32,7 @@ static leat_status renewal_push(void *context, uint64_t entry, const struct slot
     (void)entry;
     struct renewal *renewal = context;
     if (slot->due_ms != 0 && renewal->state->kinds[slot->kind].clock == renewal->clock) {
-        struct state_due_entry due = due_entry_of(slot);
-        return state_due_push(renewal->due, &due, err);
+        return slot_push(renewal->due, slot, slot->due_ms, err);
     }
     return LEAT_OK;
 }
@@ -60,12 +59,10 @@ leat_status state_slot_set_due(struct state *state, struct state_group *group, s
     struct state_due *due = state_slot_due(state, group, slot);
     int64_t old_ms = slot->due_ms;
     if (due_ms != 0 && (old_ms == 0 || due_ms < old_ms)) {
-        struct state_due_entry entry = due_entry_of(slot);
-        entry.time_ms = due_ms;
         if (state_due_is_stale(due)) {
             due_renew(state, group, state->kinds[slot->kind].clock);
         }
-        TRY(state_due_push(due, &entry, NULL));
+        TRY(slot_push(due, slot, due_ms, NULL));
         due_tell(state, group, state->kinds[slot->kind].clock, due_ms);
     }
     due->live += due_ms != 0;
@@ -93,8 +90,7 @@ static const struct state_due_entry *due_settle(struct state *state, struct stat
         if (due_now) {
             state_slot_remove(state, group, slot);
         } else if (later) {
-            struct state_due_entry entry = due_entry_of(slot);
-            state_due_push(due, &entry, NULL);
+            slot_push(due, slot, slot->due_ms, NULL);
         }
     }
     return NULL;
