@@ -9,8 +9,10 @@
 #include <time.h>
 
 enum {
-    SYNC_BYTES = 32 << 20, /* a sync now and then, so that the last one is not all of them */
-    NAP_NS = 50000000,     /* how long a hurry may go unseen */
+    /* A sync now and then: not all of them at the end, and none so long that one who waits for room
+     * beside the copies (state_budget) waits for long. */
+    SYNC_BYTES = 8 << 20,
+    NAP_NS = 50000000, /* how long a hurry may go unseen */
 };
 
 static void writer_destroy(struct checkpoint_writer *writer) {

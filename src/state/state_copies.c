@@ -6,7 +6,7 @@
 
 /* The first chunk of a snapshot is small; then whole regions: their memory comes in huge pages,
  * which cost a writer less than page faults for each block. */
-enum { CHUNK_FIRST = 4 * SLAB_BLOCK, CHUNK_BYTES = SLAB_REGION };
+enum { CHUNK_FIRST = 4 * SLAB_BLOCK, CHUNK_BYTES = SLAB_REGION, SLACK_BLOCKS = 256 };
 
 struct copy_chunk {
     struct copy_chunk *next;
@@ -50,6 +50,11 @@ bool state_copies_full(const struct state_copies *copies, uint32_t count) {
            atomic_load_explicit(&budget->copies_used, memory_order_relaxed) +
                    (int64_t)count * PAGE_UNIT >
                budget->copies_max;
+}
+
+uint32_t state_copies_slack(const struct state_copies *copies) {
+    int64_t share = copies->budget ? copies->budget->copies_max / PAGE_UNIT / 16 : 0;
+    return share < SLACK_BLOCKS ? (uint32_t)share : SLACK_BLOCKS;
 }
 
 static bool chunk_open(struct state_copies *copies) {

@@ -37,6 +37,8 @@ void state_copies_deinit(struct state_copies *copies); /* all were given back */
 
 /* Whether so many blocks more are beyond the reserve. */
 bool state_copies_full(const struct state_copies *copies, uint32_t count);
+/* So many blocks are worth waiting for at once: at most a sixteenth of the reserve. */
+uint32_t state_copies_slack(const struct state_copies *copies);
 /* Contents are undefined. NULL: no memory. */
 struct copy_block *state_copies_take(struct state_copies *copies);
 /* A list of them; NULL is fine. */

@@ -78,18 +78,21 @@ static uint16_t units_missing(const struct state *state, const struct state_snap
     return ref->version == state->version ? units & (uint16_t)~ref->settled : units;
 }
 
-/* Gives up the latch while there is no room and somebody makes some. */
+/* Gives up the latch while there is no room and somebody makes some. Who had to wait waits for more
+ * than it needs, or the next change would wait again. */
 static struct state_snapshot *copy_wait(struct state *state, struct state_group *group,
                                         const struct page_ref *ref, uint16_t place) {
     struct state_snapshot *snapshot;
+    uint32_t more = 0;
     /* Where readers bring records back, pages come to be while nobody is inside: no waiting. */
     while ((snapshot = snapshot_of(state, ref)) && !state->spill &&
            atomic_load_explicit(&snapshot->active, memory_order_relaxed)) {
         uint16_t missing = units_missing(state, snapshot, ref, place);
         if (!missing ||
-            !state_copies_full(&snapshot->copies, (uint32_t)__builtin_popcount(missing))) {
+            !state_copies_full(&snapshot->copies, (uint32_t)__builtin_popcount(missing) + more)) {
             break;
         }
+        more = state_copies_slack(&snapshot->copies);
         latch_unlock(&group->latch);
         nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
         latch_lock(&group->latch);
