@@ -16,6 +16,8 @@
 enum {
     BLOCKS = SLAB_REGION / SLAB_BLOCK,
     TABLE_MIN = 64,
+    IDLE_MIN = 16,
+    IDLE_SHARE = 128,
     SEARCH_MAX = 64, /* regions looked at for a run of blocks, before there is a new one */
 };
 #define ALL_FREE UINT32_MAX
@@ -24,6 +26,7 @@ _Static_assert(BLOCKS == 32, "a mask of 32 bits");
 struct region {
     char *memory;
     uint32_t free;                  /* bit a block */
+    uint32_t purged;                /* of the free ones: their memory went back to the system */
     struct region *next, *previous; /* of those that have a free block */
 };
 
@@ -34,6 +37,7 @@ static struct {
     size_t capacity, count;
     struct region *open;
     size_t bytes;
+    size_t blocks, idle; /* of regions; free and not purged */
 } pool = {.mutex = {.handle = PTHREAD_MUTEX_INITIALIZER}};
 
 /* --- the table --- */
@@ -138,6 +142,8 @@ static struct region *region_open(void) {
     ASAN_POISON_MEMORY_REGION(memory, SLAB_REGION);
     pool.table[table_find(memory)] = region;
     pool.count++;
+    pool.blocks += BLOCKS;
+    pool.idle += BLOCKS; /* the first touch may bring all of it */
     pool.bytes += SLAB_REGION;
     open_link(region);
     return region;
@@ -146,8 +152,11 @@ static struct region *region_open(void) {
 static void region_close(struct region *region) {
     open_unlink(region);
     table_remove(table_find(region->memory));
+    pool.blocks -= BLOCKS;
+    pool.idle -= (size_t)__builtin_popcount(region->free & ~region->purged);
     pool.bytes -= SLAB_REGION;
     ASAN_UNPOISON_MEMORY_REGION(region->memory, SLAB_REGION);
+    madvise(region->memory, SLAB_REGION, MADV_DONTNEED); /* the heap might keep it for a while */
     memory_free(region->memory);
     memory_free(region);
 }
@@ -184,7 +193,10 @@ static void *run_take(uint32_t blocks) {
     if (!region) {
         return NULL;
     }
-    region->free &= ~(run_mask(blocks) << at);
+    uint32_t mask = run_mask(blocks) << at;
+    pool.idle -= (size_t)__builtin_popcount(mask & ~region->purged);
+    region->free &= ~mask;
+    region->purged &= ~mask;
     if (region->free == 0) {
         open_unlink(region);
     }
@@ -199,6 +211,20 @@ static uint32_t blocks_of(size_t bytes) {
 
 static size_t pages_of(size_t bytes) {
     return (bytes + SLAB_REGION - 1) & ~(size_t)(SLAB_REGION - 1);
+}
+
+/* A few free blocks are kept as they are, for those who take soon what they gave; the memory of
+ * more goes back to the system, which costs the huge page. */
+static void run_give(struct region *region, void *block, uint32_t mask) {
+    size_t count = (size_t)__builtin_popcount(mask);
+    region->free |= mask;
+    if (pool.idle + count <= IDLE_MIN + pool.blocks / IDLE_SHARE) {
+        pool.idle += count;
+    } else if (region->free != ALL_FREE && madvise(block, count * SLAB_BLOCK, MADV_DONTNEED) == 0) {
+        region->purged |= mask;
+    } else {
+        pool.idle += count;
+    }
 }
 
 void *slab_alloc(size_t bytes) {
@@ -230,7 +256,7 @@ void slab_free(void *block, size_t bytes) {
         if (region->free == 0) {
             open_link(region);
         }
-        region->free |= mask;
+        run_give(region, block, mask);
         if (region->free == ALL_FREE) {
             region_close(region);
         }

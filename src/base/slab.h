@@ -5,8 +5,9 @@
  *   region  [ 0 | 1 | 2 | ... | 31 ]   of which a mask says what is free; found by its address
  *
  * The process has one pool, so that many small owners share a region. A region that is wholly free
- * goes back to the heap; one of which a block lives stays resident as a whole. Requests above a
- * region are made of whole huge pages and stand alone.
+ * goes back to the heap; of others the memory of free blocks goes back to the system when they are
+ * more than a few, so that what is resident follows what is held. Requests above a region are made
+ * of whole huge pages and stand alone.
  *
  * Threads: any; one mutex, and not for paths that run a record. Source: transparent huge pages are
  * asked for by madvise(2), MADV_HUGEPAGE; without them all works the same, slower. */

@@ -17,6 +17,7 @@ enum {
     PAGE_VERSION = 1,
     PAGE_FIRST_BYTES = 1024,
     PAGE_FIRST_SLOTS = 4,
+    PAGE_DOUBLINGS = 6,
     PAGES_MIN = 4,
     PREFETCH_BYTES_MAX = 1024
 };
@@ -160,7 +161,8 @@ static uint32_t page_bytes_next(const struct state_pages *pages, uint32_t class)
     while (bytes < PAGE_HEAD + PAGE_FIRST_SLOTS * slot_bytes && bytes < PAGE_BYTES) {
         bytes *= 2;
     }
-    bytes <<= pages->grown[class];
+    uint32_t held = pages->held[class];
+    bytes <<= held < PAGE_DOUBLINGS ? held : PAGE_DOUBLINGS;
     return bytes < PAGE_BYTES ? bytes : PAGE_BYTES;
 }
 
@@ -195,9 +197,7 @@ static leat_status page_open(struct state_pages *pages, uint32_t class, leat_err
                              .bytes = bytes,
                              .class = (uint16_t) class,
                              .slots = (uint16_t)slots_of(class, bytes)};
-    if (bytes < PAGE_BYTES) {
-        pages->grown[class]++;
-    }
+    pages->held[class]++;
     ref_link(pages, ref);
     return LEAT_OK;
 }
@@ -212,9 +212,7 @@ static void page_free(struct page_head *page, uint32_t bytes) {
 }
 
 static void page_close(struct state_pages *pages, struct page_ref *ref) {
-    if (!pages->open[ref->class]) {
-        pages->grown[ref->class] = 0; /* it was the last one that had room: begin small again */
-    }
+    pages->held[ref->class]--;
     state_account_refund(pages->account, ref->bytes);
     page_free(ref->page, ref->bytes);
     *ref = (struct page_ref){.next = pages->free_numbers};
@@ -478,9 +476,7 @@ leat_status state_pages_adopt(struct state_pages *pages, const struct state_page
                              .class = page->class,
                              .slots = (uint16_t)slots_of(page->class, page->bytes)};
     ref_count(ref);
-    if (page->bytes <= PAGE_BYTES && pages->grown[page->class] < 7) {
-        pages->grown[page->class]++;
-    }
+    pages->held[page->class]++;
     if (ref->used < ref->slots) {
         ref_link(pages, ref);
     }

@@ -111,7 +111,7 @@ struct state_pages {
     uint32_t free_numbers;
     bool forced; /* the budget is overdrawn rather than a record lost: see state_spill.c */
     uint32_t open[STATE_CLASSES]; /* number + 1 of a page with a free slot */
-    uint8_t grown[STATE_CLASSES]; /* pages begun, until they are of full size */
+    uint16_t held[STATE_CLASSES]; /* pages of the class: the more, the larger the next */
 };
 
 void state_pages_init(struct state_pages *pages, struct state_account *account, uint32_t group);
