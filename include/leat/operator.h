@@ -76,7 +76,11 @@ typedef struct leat_host {
     /* State grew (or, below 0, shrank) by so many bytes: for the host's own accounting. */
     void (*memory)(void *context, int64_t bytes);
     void (*log)(void *context, const char *words);
-    const char *spill_folder; /* kept for state larger than memory; state stays in memory today */
+    /* A folder that is there, on a disk of this machine, for this operator alone: beyond memory_max
+     * cold records go to a file in it and come back when they are asked for. The file is scratch:
+     * made empty at opening, removed at closing, in no snapshot by name. At most `runner.spill`
+     * bytes, if the configuration sets it. NULL: beyond memory_max records are refused. */
+    const char *spill_folder;
 } leat_host;
 
 typedef enum leat_side { LEAT_INPUT, LEAT_OUTPUT } leat_side;

@@ -1,17 +1,11 @@
 #include "base/slab.h"
 
 #include "base/memory.h"
+#include "base/poison.h"
 #include "base/thread.h"
 
 #include <string.h>
 #include <sys/mman.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(address, bytes)   ((void)(address), (void)(bytes))
-#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
-#endif
 
 enum {
     BLOCKS = SLAB_REGION / SLAB_BLOCK,

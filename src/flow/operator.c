@@ -1,8 +1,11 @@
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
 #include "flow/operator_internal.h"
 
 #include <inttypes.h>
+
+enum { TRIM_ROWS = 256 }; /* may overdraw the budget between */
 
 /* --- keys --- */
 
@@ -78,6 +81,10 @@ leat_status leat_operator_open(const char *kind, const char *config, const leat_
         op->config->root.key_groups = owned.groups;
         op->budget.bytes_max =
             op->host.memory_max > 0 ? op->host.memory_max : op->config->flow.memory;
+        op->budget.spill_disk = op->host.spill_folder ? disk_real() : NULL;
+        op->budget.spill_folder = op->host.spill_folder;
+        op->budget.spill_bytes_max =
+            op->config->runner.spill > 0 ? op->config->runner.spill : INT64_MAX;
         status = parts_open(op, err);
     }
     if (status < 0) {
@@ -150,9 +157,39 @@ static void begin_call(struct leat_operator *op) {
     op->memory_seen = memory_refusals();
 }
 
+/* Where there is a folder for it, cold records leave memory; what cannot be written stays there. */
+leat_status operator_trim(struct leat_operator *op, leat_error *err) {
+    TRY(check_works(op, err));
+    if (!op->budget.spill_disk) {
+        return LEAT_OK;
+    }
+    struct state *states[2];
+    int count = 0;
+    if (op->keyed) {
+        states[count++] = op->keyed;
+    }
+    if (op->shared) {
+        states[count++] = op->shared;
+    }
+    leat_error failure;
+    leat_status status = state_trim(states, count, &failure);
+    for (int i = 0; i < count && status == LEAT_OK; i++) {
+        status = state_failure(states[i], &failure);
+    }
+    if (status < 0 && status != LEAT_MEMORY) {
+        error_set(&op->failed, status,
+                  "%s: %s. The operator has failed: restore its last snapshot with a spill folder "
+                  "that has room",
+                  op->kind->name, failure.message);
+        return check_works(op, err);
+    }
+    return status < 0 ? fail(op, status, err) : LEAT_OK;
+}
+
 /* A record that was refused is a row that is not remembered, so what follows would not be what the
  * input says. Whatever found no memory, wherever below, is taken for one. */
 static leat_status settle_call(struct leat_operator *op, leat_error *err) {
+    TRY(operator_trim(op, err));
     operator_told(op);
     bool lost = memory_refusals() != op->memory_seen;
     for (int i = 0; i < op->kind->output_count; i++) {
@@ -182,6 +219,9 @@ static void fire_some(struct leat_operator *op) {
     while (op->fire_next < op->owned.end && output_has_room(op)) {
         op->kind->fire(op, op->fire_next, op->fire_next + 1);
         op->fire_next++;
+        if (operator_trim(op, NULL) < 0) {
+            return; /* who asked for it looks whether the operator works */
+        }
     }
 }
 
@@ -263,6 +303,9 @@ static leat_status push_rows(struct leat_operator *op, int input, const struct A
     begin_call(op);
     for (int64_t row = 0; row < batch.rows; row++) {
         op->kind->push(op, input, &batch, row);
+        if (row % TRIM_ROWS == TRIM_ROWS - 1) {
+            TRY(operator_trim(op, err));
+        }
     }
     if (batch.rows > 0) {
         fire_all_groups(op, watermark_row(&op->watermark, input));

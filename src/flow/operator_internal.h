@@ -124,6 +124,9 @@ struct leat_operator {
     struct row row;
 };
 
+/* Brings memory back within the budget where records may leave it; the driving thread. */
+leat_status operator_trim(struct leat_operator *op, leat_error *err);
+
 /* The tables (operator_kinds.c); NULL: unknown. */
 const struct operator_kind *operator_kind_find(const char *name);
 leat_status operator_kind_unknown(const char *name, leat_error *err);

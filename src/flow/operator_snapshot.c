@@ -322,6 +322,7 @@ leat_status leat_operator_restore(leat_operator *op, uint32_t key_group, leat_so
         return status;
     }
     times_restore(op, &head);
+    TRY(operator_trim(op, err));
     operator_told(op);
     return status;
 }

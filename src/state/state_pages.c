@@ -1,17 +1,11 @@
 #include "state/state_pages.h"
 
 #include "base/memory.h"
+#include "base/poison.h"
 #include "base/slab.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(address, bytes)   ((void)(address), (void)(bytes))
-#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
-#endif
 
 enum {
     PAGE_VERSION = 1,
