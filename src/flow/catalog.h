@@ -46,7 +46,8 @@ struct catalog_change catalog_push_item(struct catalog *catalog, const struct ro
 void catalog_push_lists(struct catalog *catalog, const struct row *row,
                         struct catalog_change change);
 
-/* A hint: these items are read or pushed next. Any thread; at most ROW_AHEAD_MAX of them. */
+/* A hint: these items are read or pushed next. At most ROW_AHEAD_MAX of them.
+ * Threads: as state_prefetch. */
 void catalog_ahead(const struct catalog *catalog, const uint64_t *items, int count);
 /* Any thread. False: unknown (`out` is all zero). */
 bool catalog_read(struct catalog *catalog, uint64_t item, struct catalog_view *out);

@@ -62,7 +62,8 @@ struct pairs_copied {
 static inline float pairs_share(double weight, double total) {
     return total > 0 ? (float)(weight / total) : 0.0f;
 }
-/* A hint: these items are read or pushed next. Any thread; at most ROW_AHEAD_MAX of them. */
+/* A hint: these items are read or pushed next. At most ROW_AHEAD_MAX of them.
+ * Threads: as state_prefetch. */
 void pairs_ahead(const struct pairs *pairs, const uint64_t *items, int count);
 /* Any thread; copied to the arena, by enum pairs_side. False: the arena is full. */
 bool pairs_copy(struct pairs *pairs, uint64_t item, struct arena *arena,

@@ -65,7 +65,8 @@ void profile_close(struct profile *profile);
 void profile_push(struct profile *profile, const struct row *row, const struct profile_item *item);
 struct state *profile_state(struct profile *profile);
 
-/* A hint: these people are read or pushed next. Any thread; at most ROW_AHEAD_MAX of them. */
+/* A hint: these people are read or pushed next. At most ROW_AHEAD_MAX of them.
+ * Threads: as state_prefetch. */
 void profile_ahead(const struct profile *profile, const uint64_t *users, int count);
 /* Any thread. False: unknown person (`out` is all zero). Tastes are decayed to `now_ms`. */
 bool profile_read(struct profile *profile, struct slice user, int64_t now_ms,

@@ -43,7 +43,8 @@ bool tally_push_item(struct tally *tally, const struct row *row, uint64_t region
 void tally_push_lists(struct tally *tally, const struct row *row, uint64_t region);
 struct state *tally_state(struct tally *tally);
 
-/* A hint: these items are read or pushed next. Any thread; at most ROW_AHEAD_MAX of them. */
+/* A hint: these items are read or pushed next. At most ROW_AHEAD_MAX of them.
+ * Threads: as state_prefetch. */
 void tally_ahead(const struct tally *tally, const uint64_t *items, int count);
 /* Any thread. False: nothing happened to it yet (`out` is zero but for the item). */
 bool tally_read(struct tally *tally, uint64_t item, int surface, uint64_t region, int64_t now_ms,

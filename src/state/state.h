@@ -135,7 +135,8 @@ bool state_next_due(struct state *state, int64_t now_ms, struct state_key *out,
                     char id[STATE_ID_MAX + 1], int64_t *due_ms);
 
 /* A hint, outside any group: the records of these keys are wanted next, so that their index lines
- * and bytes come into the cache together. At most 64 keys a call pay. */
+ * and bytes come into the cache together. At most 64 keys a call pay. The groups' writer, or any
+ * thread while nobody writes. */
 void state_prefetch(const struct state *state, const struct state_key *keys, int count);
 
 /* The same for the records that state_next_due_in will give next; the groups' writer. Answers how

@@ -14,7 +14,6 @@ enum {
     CHUNK_ENTRIES = 7,
     FRESH_MAX = 32,
     NEAR_MAX = 64,
-    TOP_BYTES = 512,      /* of the heap are prefetched: about what a tick holds */
     SEGMENT_CHUNKS = 256, /* of a segment of full size: a block of a slab */
     SEGMENT_FIRST = 4,
     SEGMENTS_SMALL = 7, /* 4, 4, 8, 16, 32, 64, 128 chunks: together one of full size */
@@ -508,16 +507,6 @@ void state_due_prefetch(const struct state_due *due) {
 void state_due_prefetch_place(const struct state_due *due) {
     if (due->wheel) {
         __builtin_prefetch(&due->wheel->fresh[due->wheel->fresh_count], 1);
-    }
-}
-
-void state_due_prefetch_top(const struct state_due *due) {
-    const struct state_due_wheel *wheel = due->wheel;
-    if (wheel) {
-        const char *top = (const char *)wheel->near;
-        for (size_t at = 0; at < TOP_BYTES; at += 64) {
-            __builtin_prefetch(top + at, 1);
-        }
     }
 }
 

@@ -61,10 +61,9 @@ const struct state_due_entry *state_due_peek(struct state_due *due, int64_t now_
  * of them, about, to the order of the heap. To prefetch what they name. */
 int state_due_ahead(const struct state_due *due, int64_t now_ms, const struct state_due_entry **out,
                     int max);
-/* Hints: a push is to come; once the first has come near, its place too. And: a peek is to come. */
+/* Hints: a push is to come; once the first has come near, its place too. */
 void state_due_prefetch(const struct state_due *due);
 void state_due_prefetch_place(const struct state_due *due);
-void state_due_prefetch_top(const struct state_due *due);
 void state_due_drop(struct state_due *due); /* what state_due_peek found */
 /* No entry lies before this time; INT64_MAX: there is none. */
 int64_t state_due_bound(const struct state_due *due);

@@ -248,13 +248,6 @@ int state_prefetch_due(struct state *state, enum state_clock clock, uint32_t fir
             }
         }
     }
-    if (end < state->groups) { /* as a rule these are asked for next */
-        state_due_prefetch(&state->group[end].due[clock]);
-        if (end + 1 < state->groups) {
-            state_due_prefetch(&state->group[end + 1].due[clock]);
-        }
-        state_due_prefetch_top(&state->group[end].due[clock]);
-    }
     prefetch_whole(state, keys, count);
     return count;
 }
