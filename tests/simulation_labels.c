@@ -87,7 +87,8 @@ static leat_status file_check(void *context, const char *name) {
     snprintf(path, sizeof(path), SIM_EXAMPLES "/%s", name);
     leat_status status = example_reader_open(disk_fake_disk(sim->fake), path, &reader, NULL);
     CHECK(status == LEAT_OK, "%s cannot be read", path);
-    while ((status = example_reader_next(reader, &batch, NULL)) == LEAT_OK) {
+    leat_error err = {.message = ""};
+    while ((status = example_reader_next(reader, &batch, &err)) == LEAT_OK) {
         for (int64_t row = 0; row < batch.rows; row++) {
             const struct sim_example *example = &sim->examples[reading->next++];
             CHECK(reading->next <= sim->example_count &&
@@ -97,7 +98,7 @@ static leat_status file_check(void *context, const char *name) {
                   "%s: example %d is another", path, reading->next - 1);
         }
     }
-    CHECK(status == LEAT_END, "%s is not whole", path);
+    CHECK(status == LEAT_END, "%s is not whole: %s", path, err.message);
     example_reader_close(reader);
     return LEAT_OK;
 }

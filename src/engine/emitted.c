@@ -41,6 +41,7 @@ struct emitted {
     struct file *unsynced[UNSYNCED_MAX];
     int unsynced_count;
     struct place marked;
+    leat_error lost; /* a sync failed: what it was to save may be gone, though the next succeeds */
     uint64_t synced[2]; /* files of the two newest marks synced: a checkpoint may need them */
 };
 
@@ -284,13 +285,19 @@ leat_status emitted_sync(struct emitted *emitted, char note[EMITTED_NOTE_MAX], l
     mutex_lock(&emitted->syncing);
     mutex_lock(&emitted->mutex);
     struct place marked = emitted->marked;
+    leat_error failure = emitted->lost;
     mutex_unlock(&emitted->mutex);
-    leat_status status = sync_all(emitted, err);
-    mutex_unlock(&emitted->syncing);
-    if (status < 0) {
-        return error_in(err, status, "examples");
+    if (failure.status == LEAT_OK) {
+        sync_all(emitted, &failure);
     }
+    mutex_unlock(&emitted->syncing);
     mutex_lock(&emitted->mutex);
+    if (failure.status < 0) {
+        emitted->lost = failure;
+        mutex_unlock(&emitted->mutex);
+        return error_set(err, failure.status, "examples: %s; a restart makes them again",
+                         failure.message);
+    }
     emitted->synced[0] = emitted->synced[1];
     emitted->synced[1] = marked.file;
     mutex_unlock(&emitted->mutex);
@@ -429,6 +436,11 @@ leat_status emitted_push(struct emitted *emitted, const struct example *example,
 
 leat_status emitted_mark(struct emitted *emitted, leat_error *err) {
     leat_error why = {.message = ""};
+    mutex_lock(&emitted->mutex);
+    if (emitted->failure.status == LEAT_OK) {
+        emitted->failure = emitted->lost;
+    }
+    mutex_unlock(&emitted->mutex);
     leat_status status = emitted->failure.status < 0 ? LEAT_OK : flush(emitted, &why);
     if (status == LEAT_FULL) { /* nothing is lost: the next one writes it again */
         return error_retry(err, status, "examples: %s", why.message);
