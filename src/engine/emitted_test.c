@@ -1,5 +1,6 @@
 /* Files of examples after a crash: cut back to the checkpoint's place, whatever was written behind
  * it, and gone on from there. */
+#include "base/disk_fake.h"
 #include "engine/emitted.h"
 #include "flow/example_file.h"
 #include "flow/example_fixture.h"
@@ -85,6 +86,38 @@ static void test_a_crash_is_cut_back(void **state) {
     holds(2, 9);
 }
 
+/* A sync that failed may have given up what it was to save, and the next one says that all is well:
+ * so no place is marked any more, and a restart makes again what is behind the last one. */
+static void test_a_failed_sync_is_the_last(void **state) {
+    (void)state;
+    struct disk *real = disk;
+    struct disk_fake *fake;
+    char note[EMITTED_NOTE_MAX], none[EMITTED_NOTE_MAX];
+    assert_int_equal(disk_fake_create(3, &fake, NULL), LEAT_OK);
+    disk = disk_fake_disk(fake);
+    struct emitted *emitted = open_at(5, NULL, LEAT_OK);
+    push(emitted, 5, 60);
+    assert_int_equal(emitted_mark(emitted, NULL), LEAT_OK);
+    assert_int_equal(emitted_sync(emitted, note, NULL), LEAT_OK);
+    push(emitted, 60, 90);
+    assert_int_equal(emitted_mark(emitted, NULL), LEAT_OK);
+    disk_fake_fail_at(fake, disk_fake_steps(fake) + 1, DISK_FAULT_LOST);
+    leat_error err = {.message = ""};
+    assert_int_equal(emitted_sync(emitted, none, &err), LEAT_IO);
+    assert_non_null(strstr(err.message, "restart"));
+    assert_int_equal(emitted_sync(emitted, none, NULL), LEAT_IO);
+    assert_int_equal(emitted_mark(emitted, NULL), LEAT_IO);
+    emitted_close(emitted);
+    emitted = open_at(60, note, LEAT_OK);
+    push(emitted, 60, 90);
+    assert_int_equal(emitted_mark(emitted, NULL), LEAT_OK);
+    assert_int_equal(emitted_sync(emitted, note, NULL), LEAT_OK);
+    emitted_close(emitted);
+    holds(5, 90);
+    disk_fake_destroy(fake);
+    disk = real;
+}
+
 static int make_disk(void **state) {
     (void)state;
     disk = disk_real();
@@ -98,6 +131,9 @@ static int remove_disk(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_crash_is_cut_back)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_crash_is_cut_back),
+        cmocka_unit_test(test_a_failed_sync_is_the_last),
+    };
     return cmocka_run_group_tests(tests, make_disk, remove_disk);
 }
