@@ -89,4 +89,19 @@ static inline leat_operator *operator_open(const char *kind, uint32_t groups) {
     return op;
 }
 
+/* Sink and source of a block in memory. */
+static inline leat_status bytes_write(void *context, const void *bytes, size_t n, leat_error *err) {
+    bytes_append(context, bytes, n);
+    return bytes_status(context, err);
+}
+
+static inline leat_status bytes_read(void *context, void *bytes, size_t n, leat_error *err) {
+    const uint8_t *from = bytes_get_raw(context, n);
+    if (!from) {
+        return error_set(err, LEAT_CORRUPT, "the block ends");
+    }
+    memcpy(bytes, from, n);
+    return LEAT_OK;
+}
+
 #endif

@@ -20,20 +20,6 @@ struct script {
     uint64_t rows; /* pulled */
 };
 
-static leat_status bytes_write(void *context, const void *bytes, size_t n, leat_error *err) {
-    bytes_append(context, bytes, n);
-    return bytes_status(context, err);
-}
-
-static leat_status bytes_read(void *context, void *bytes, size_t n, leat_error *err) {
-    const uint8_t *from = bytes_get_raw(context, n);
-    if (!from) {
-        return error_set(err, LEAT_CORRUPT, "the block ends");
-    }
-    memcpy(bytes, from, n);
-    return LEAT_OK;
-}
-
 /* --- the calls of a script, one after the other --- */
 
 static leat_status call_open(struct script *script, int number, leat_error *err) {

@@ -118,20 +118,6 @@ static void pair_compare(struct pair *pair) {
     assert_true(digests[0] == digests[1]);
 }
 
-static leat_status bytes_write(void *context, const void *bytes, size_t n, leat_error *err) {
-    bytes_append(context, bytes, n);
-    return bytes_status(context, err);
-}
-
-static leat_status bytes_read(void *context, void *bytes, size_t n, leat_error *err) {
-    const uint8_t *from = bytes_get_raw(context, n);
-    if (!from) {
-        return error_set(err, LEAT_CORRUPT, "the block ends");
-    }
-    memcpy(bytes, from, n);
-    return LEAT_OK;
-}
-
 /* Goes on from its own snapshot, which is larger than its memory. */
 static void pair_restart(struct pair *pair, const char *kind) {
     struct bytes blocks[GROUPS + 1];
