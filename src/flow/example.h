@@ -7,7 +7,7 @@
 #include "column/builder.h"
 
 enum {
-    EXAMPLE_KEYS_MAX = 48,  /* ids of one example */
+    EXAMPLE_KEYS_MAX = 64,  /* ids of one example */
     EXAMPLE_DENSE_MAX = 48, /* dense features of one example */
     EXAMPLE_TASKS_MAX = 16, /* one bit a task */
 };
@@ -22,7 +22,7 @@ enum example_flags {
 /* Borrowed by the consumer for the time of the call. */
 struct example {
     uint64_t sequence;    /* of the row that settled it; examples come in rising order */
-    const uint64_t *keys; /* hashed (feature, value); learn's table keys */
+    const uint64_t *keys; /* hashed (feature, value); learn's table keys (feature_key.h) */
     int key_count;
     const float *dense;
     int dense_count;

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "flow/feature_key.h"
 
 #include <assert.h>
 #include <math.h>
@@ -375,8 +376,8 @@ static void slots_build(struct feature_request *request) {
         bool nothing = (!a_of_item && out->a.count == 0) || (!b_of_item && out->b.count == 0);
         out->none = nothing;
         out->whole = !a_of_item && !b_of_item;
-        uint64_t key = hash_mix(slot->salt, out->a.single);
-        out->key = slot->cross && !b_of_item ? hash_mix(key, out->b.single) : key;
+        uint64_t hash = hash_mix(slot->salt, out->a.single);
+        out->key = key_make(s, slot->cross && !b_of_item ? hash_mix(hash, out->b.single) : hash);
     }
 }
 
@@ -384,15 +385,17 @@ static uint64_t value_at(const struct values *values, int index) {
     return values->list ? values->list[index] : values->single;
 }
 
-/* The keys of one slot that depends on the item. */
-static int slot_fill(const struct slot *slot, const struct request_slot *known,
-                     const struct catalog_view *item, uint64_t *keys, int count) {
+/* The keys of slot number `s`, which depends on the item. */
+static int slot_fill(const struct feature_request *request, int s, const struct catalog_view *item,
+                     uint64_t *keys, int count) {
+    const struct slot *slot = &request->features->slots[s];
+    const struct request_slot *known = &request->slots[s];
     struct values a = is_of_item(slot->a) ? item_values(item, slot->a) : known->a;
     struct values b = slot->cross && is_of_item(slot->b) ? item_values(item, slot->b) : known->b;
     for (int i = 0; i < a.count; i++) {
-        uint64_t key = hash_mix(slot->salt, value_at(&a, i));
+        uint64_t hash = hash_mix(slot->salt, value_at(&a, i));
         for (int j = 0; j < b.count && count < EXAMPLE_KEYS_MAX; j++) {
-            keys[count++] = slot->cross ? hash_mix(key, value_at(&b, j)) : key;
+            keys[count++] = key_make(s, slot->cross ? hash_mix(hash, value_at(&b, j)) : hash);
         }
     }
     return count;
@@ -409,7 +412,7 @@ static int keys_fill(const struct feature_request *request, const struct catalog
         if (known->whole) {
             keys[count++] = known->key;
         } else {
-            count = slot_fill(&request->features->slots[s], known, item, keys, count);
+            count = slot_fill(request, s, item, keys, count);
         }
     }
     return count;

@@ -2,9 +2,9 @@
  * examples.
  *
  * Two halves: what the request says is prepared once (feature_begin), what the item says is added
- * for each candidate (feature_fill). The keys follow model.features in order; a name that is not
- * built in is looked up in the context. The dense features are enum dense, then TASK_DENSE ones for
- * each of the first FEATURE_TASKS tasks. */
+ * for each candidate (feature_fill). The keys (feature_key.h) follow model.features in order; a
+ * name that is not built in is looked up in the context. The dense features are enum dense, then
+ * TASK_DENSE ones for each of the first FEATURE_TASKS tasks. */
 #ifndef FLOW_FEATURE_H
 #define FLOW_FEATURE_H
 

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "flow/feature_key.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -42,13 +43,25 @@ static const struct field GROUP_FIELDS[GROUP_COLUMNS] = {
     [GROUP_DUE] = {"due", COLUMN_LIST_U64, true},
     [GROUP_PARTS] = {"parts", COLUMN_LIST_U64, true},
     [GROUP_PLACES] = {"places", COLUMN_LIST_U64, true},
+    [GROUP_KEYS_FIELDS] = {"keys_fields", COLUMN_LIST_U64, true},
 };
 
-static const struct schema GROUP_SCHEMA = {SCHEMA_EXAMPLE_GROUP, 1, "example_group", GROUP_FIELDS,
+static const struct schema GROUP_SCHEMA = {SCHEMA_EXAMPLE_GROUP, 2, "example_group", GROUP_FIELDS,
                                            GROUP_COLUMNS};
 
 const struct schema *schema_example_group(void) {
     return &GROUP_SCHEMA;
+}
+
+/* Fields of keys that are made, six bits each, the first one lowest. */
+enum {
+    FIELD_BITS = 64 - KEY_HASH_BITS,
+    FIELDS_A_WORD = 64 / FIELD_BITS,
+    FIELD_WORDS = (EXAMPLE_KEYS_MAX + FIELDS_A_WORD - 1) / FIELDS_A_WORD,
+};
+
+static int field_words(int fields) {
+    return (fields + FIELDS_A_WORD - 1) / FIELDS_A_WORD;
 }
 
 /* Members of an example that become a list of 1 or count. */
@@ -75,8 +88,7 @@ struct run {
 };
 
 struct grouping {
-    uint64_t salts[CONFIG_LIST_MAX];
-    int salt_count;
+    uint64_t salts[KEY_FIELDS_MAX]; /* by field; 0: no cross */
 
     /* By row of the batch, for `capacity` rows. */
     int64_t capacity;
@@ -101,9 +113,7 @@ leat_status grouping_create(const struct config *config, struct grouping **out, 
     memset(grouping, 0, offsetof(struct grouping, members));
     for (int i = 0; config && i < config->model.features.count; i++) {
         const char *name = config->model.features.names[i];
-        if (strchr(name, '*')) {
-            grouping->salts[grouping->salt_count++] = hash_slice(slice_of(name));
-        }
+        grouping->salts[i] = strchr(name, '*') ? hash_slice(slice_of(name)) : 0;
     }
     *out = grouping;
     return LEAT_OK;
@@ -289,33 +299,55 @@ static uint64_t unmix(uint64_t mixed, uint64_t b) {
     return unfinish(mixed) ^ unfinish(hash_mix(0, b));
 }
 
-static bool is_made(const struct example *members, int count, int k, uint64_t *p) {
-    *p = unmix(members[0].keys[k], members[0].item_hash);
+/* Of a hash_mix a key keeps the low KEY_HASH_BITS: one of these words is what was mixed. */
+enum { LOST = 1 << (64 - KEY_HASH_BITS) };
+
+static bool is_made_of(const struct grouping *grouping, int count, int k, uint64_t p) {
+    const struct example *members = grouping->members;
+    int field = key_field(members[0].keys[k]);
     for (int i = 1; i < count; i++) {
-        if (hash_mix(*p, members[i].item_hash) != members[i].keys[k]) {
+        if (key_make(field, hash_mix(p, members[i].item_hash)) != members[i].keys[k]) {
             return false;
         }
     }
     return true;
 }
 
-static uint64_t crossed_key(uint64_t p, uint64_t q, uint64_t item_hash) {
+static bool is_made(const struct grouping *grouping, int count, int k, uint64_t *p) {
+    const struct example *first = &grouping->members[0];
+    for (int lost = 0; lost < LOST; lost++) {
+        *p = unmix(key_make(lost, first->keys[k]), first->item_hash);
+        if (is_made_of(grouping, count, k, *p)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t crossed_hash(uint64_t p, uint64_t q, uint64_t item_hash) {
     return hash_mix(hash_mix(p, item_hash) ^ q, 0);
 }
 
-/* `*salt`: where to begin to look among the salts, and where it was found. */
-static bool is_crossed(const struct grouping *grouping, int count, int k, int *salt, uint64_t *q) {
+static bool is_crossed_of(const struct grouping *grouping, int count, int k, uint64_t p,
+                          uint64_t q) {
     const struct example *members = grouping->members;
-    for (int s = 0; s < grouping->salt_count; s++) {
-        int at = (*salt + s) % grouping->salt_count;
-        uint64_t p = grouping->salts[at];
-        *q = unmix(members[0].keys[k], 0) ^ hash_mix(p, members[0].item_hash);
-        int i = 1;
-        while (i < count && crossed_key(p, *q, members[i].item_hash) == members[i].keys[k]) {
-            i++;
+    int field = key_field(members[0].keys[k]);
+    for (int i = 1; i < count; i++) {
+        if (key_make(field, crossed_hash(p, q, members[i].item_hash)) != members[i].keys[k]) {
+            return false;
         }
-        if (i == count) {
-            *salt = at;
+    }
+    return true;
+}
+
+/* `*p`: the salt of the key's field. */
+static bool is_crossed(const struct grouping *grouping, int count, int k, uint64_t *p,
+                       uint64_t *q) {
+    const struct example *first = &grouping->members[0];
+    *p = grouping->salts[key_field(first->keys[k])];
+    for (int lost = 0; *p != 0 && lost < LOST; lost++) {
+        *q = unmix(key_make(lost, first->keys[k]), 0) ^ hash_mix(*p, first->item_hash);
+        if (is_crossed_of(grouping, count, k, *p, *q)) {
             return true;
         }
     }
@@ -326,23 +358,30 @@ static bool is_crossed(const struct grouping *grouping, int count, int k, int *s
 struct key_plan {
     uint64_t common, made, crossed;
     uint64_t shared[2 * EXAMPLE_KEYS_MAX];
-    int shared_count, own_count;
+    uint64_t fields[FIELD_WORDS];
+    int shared_count, own_count, field_count;
 };
 
+static void plan_field(struct key_plan *plan, uint64_t key) {
+    int at = plan->field_count++;
+    plan->fields[at / FIELDS_A_WORD] |= (uint64_t)key_field(key) << at % FIELDS_A_WORD * FIELD_BITS;
+}
+
 /* A word or two for the whole group pay from two or three examples on. */
-static void plan_key(struct grouping *grouping, int count, int k, int *salt,
-                     struct key_plan *plan) {
-    uint64_t bit = (uint64_t)1 << k;
+static void plan_key(struct grouping *grouping, int count, int k, struct key_plan *plan) {
+    const uint64_t bit = (uint64_t)1 << k;
+    const uint64_t key = grouping->members[0].keys[k];
     uint64_t p;
     uint64_t q;
-    if (is_made(grouping->members, count, k, &p)) {
+    if (is_made(grouping, count, k, &p)) {
         plan->made |= bit;
         plan->shared[plan->shared_count++] = p;
-    } else if (count > 2 && is_crossed(grouping, count, k, salt, &q)) {
+        plan_field(plan, key);
+    } else if (count > 2 && is_crossed(grouping, count, k, &p, &q)) {
         plan->crossed |= bit;
-        plan->shared[plan->shared_count++] = grouping->salts[*salt];
+        plan->shared[plan->shared_count++] = p;
         plan->shared[plan->shared_count++] = q;
-        *salt = (*salt + 1) % grouping->salt_count;
+        plan_field(plan, key);
     } else {
         for (int i = 0; i < count; i++) {
             grouping->wide[plan->own_count++] = grouping->members[i].keys[k];
@@ -353,12 +392,11 @@ static void plan_key(struct grouping *grouping, int count, int k, int *salt,
 static void put_keys(struct grouping *grouping, struct builder *out, int count) {
     const struct example *members = grouping->members;
     struct key_plan plan = {.common = keys_common(members, count)};
-    int salt = 0; /* keys stand in the order of the features */
     for (int k = 0; k < members[0].key_count; k++) {
         if (plan.common >> k & 1) {
             plan.shared[plan.shared_count++] = members[0].keys[k];
         } else {
-            plan_key(grouping, count, k, &salt, &plan);
+            plan_key(grouping, count, k, &plan);
         }
     }
     builder_i32(out, GROUP_KEY_COUNT, members[0].key_count);
@@ -367,6 +405,9 @@ static void put_keys(struct grouping *grouping, struct builder *out, int count) 
     builder_u64(out, GROUP_KEYS_CROSSED, plan.crossed);
     builder_list_u64(out, GROUP_KEYS, plan.shared, plan.shared_count);
     builder_list_u64(out, GROUP_KEYS_ITEM, grouping->wide, plan.own_count);
+    if (plan.field_count > 0) {
+        builder_list_u64(out, GROUP_KEYS_FIELDS, plan.fields, field_words(plan.field_count));
+    }
 }
 
 static void put_dense(struct grouping *grouping, struct builder *out, int count) {
@@ -487,12 +528,17 @@ static leat_status check_keys(const struct batch *groups, int64_t row, int count
     if (slots < 0 || slots > EXAMPLE_KEYS_MAX) {
         return refuse(groups, row, GROUP_KEY_COUNT, err);
     }
-    if (any >> slots != 0 || (common & made) || (common & crossed) || (made & crossed)) {
+    if ((slots < 64 && any >> slots != 0) || (common & made) || (common & crossed) ||
+        (made & crossed)) {
         return refuse(groups, row, GROUP_KEYS_COMMON, err);
     }
     int shared = __builtin_popcountll(any);
     int words = shared + __builtin_popcountll(crossed);
+    int fields = __builtin_popcountll(made | crossed);
     TRY(check_length(groups, GROUP_KEYS, row, words, err));
+    if (!batch_is_null(groups, GROUP_KEYS_FIELDS, row)) {
+        TRY(check_length(groups, GROUP_KEYS_FIELDS, row, field_words(fields), err));
+    }
     return check_length(groups, GROUP_KEYS_ITEM, row, (slots - shared) * count, err);
 }
 
@@ -503,7 +549,7 @@ static leat_status check_dense(const struct batch *groups, int64_t row, int coun
     if (slots < 0 || slots > EXAMPLE_DENSE_MAX) {
         return refuse(groups, row, GROUP_DENSE_COUNT, err);
     }
-    if (common >> slots != 0) {
+    if (slots < 64 && common >> slots != 0) {
         return refuse(groups, row, GROUP_DENSE_COMMON, err);
     }
     int shared = __builtin_popcountll(common);
@@ -611,22 +657,34 @@ static float get_float(const struct batch *groups, int64_t row, int index,
     return values[count == 1 ? 0 : index];
 }
 
+/* Number `made` of the keys that are made of the item. */
+static uint64_t made_key(const uint64_t *fields, int made, uint64_t hash) {
+    if (!fields) {
+        return hash;
+    }
+    uint64_t word = fields[made / FIELDS_A_WORD] >> made % FIELDS_A_WORD * FIELD_BITS;
+    return key_make((int)(word & (KEY_FIELDS_MAX - 1)), hash);
+}
+
 static void get_keys(const struct batch *groups, int64_t row, int index, int group_count,
                      uint64_t item_hash, uint64_t *out, int *out_count) {
     int length;
     const uint64_t *shared = batch_list_u64(groups, GROUP_KEYS, row, &length);
     const uint64_t *own = batch_list_u64(groups, GROUP_KEYS_ITEM, row, &length);
+    const uint64_t *fields = batch_list_u64(groups, GROUP_KEYS_FIELDS, row, &length);
     uint64_t common = batch_u64(groups, GROUP_KEYS_COMMON, row);
     uint64_t made = batch_u64(groups, GROUP_KEYS_MADE, row);
     uint64_t crossed = batch_u64(groups, GROUP_KEYS_CROSSED, row);
+    int made_count = 0;
+    fields = batch_is_null(groups, GROUP_KEYS_FIELDS, row) ? NULL : fields;
     *out_count = batch_i32(groups, GROUP_KEY_COUNT, row);
     for (int k = 0; k < *out_count; k++) {
         if (common >> k & 1) {
             out[k] = *shared++;
         } else if (made >> k & 1) {
-            out[k] = hash_mix(*shared++, item_hash);
+            out[k] = made_key(fields, made_count++, hash_mix(*shared++, item_hash));
         } else if (crossed >> k & 1) {
-            out[k] = crossed_key(shared[0], shared[1], item_hash);
+            out[k] = made_key(fields, made_count++, crossed_hash(shared[0], shared[1], item_hash));
             shared += 2;
         } else {
             out[k] = own[index];

@@ -7,9 +7,10 @@
  *   u1 r1 i1 | keys a b C | dense p q      keys_common 011   keys a b   keys_item C D
  *   u1 r1 i2 | keys a b D | dense p r      dense_common 01   dense p    dense_item q r
  *
- * A key that is made of the item and of what the group shares (feature.h: a hash_mix of a salt and
- * the item, crossed with something or not) is not listed either: a word or two make it again for
- * every item. Whether a key is such a one is tried out key by key, so nothing rests on a guess.
+ * A key that is made of the item and of what the group shares (feature.h: its field, and of the
+ * hash_mix of a salt and the item, crossed with something or not, all bits but six) is not listed
+ * either: a word or two make it again for every item. Whether a key is such a one is tried out key
+ * by key, for each value of the six bits, so nothing rests on a guess.
  *
  * Examples are of one group when they have the same user and request (without a request: the same
  * user, time of showing and sequence) and as many keys and dense features, wherever they stand in
@@ -30,8 +31,8 @@ enum group_column {
     GROUP_SEQUENCES,    /* list of u64, of 1 or count */
     GROUP_KEY_COUNT,    /* i32: keys of an example */
     GROUP_KEYS_COMMON,  /* u64: bit k: key k is the same for all */
-    GROUP_KEYS_MADE,    /* u64: bit k: key k is hash_mix(p, the item's hash) */
-    GROUP_KEYS_CROSSED, /* u64: bit k: hash_mix(hash_mix(p, the item's hash) ^ q, 0) */
+    GROUP_KEYS_MADE,    /* u64: bit k: key k is of hash_mix(p, the item's hash) */
+    GROUP_KEYS_CROSSED, /* u64: bit k: of hash_mix(hash_mix(p, the item's hash) ^ q, 0) */
     GROUP_KEYS,         /* list of u64: of those the key, p, or p and q, in order of k */
     GROUP_KEYS_ITEM,    /* list of u64: for each other key in order, a value an example */
     GROUP_DENSE_COUNT,  /* i32: dense features of an example */
@@ -50,6 +51,9 @@ enum group_column {
     GROUP_PARTS,        /* list of u64, of 1 or count; null: all 0 */
     GROUP_PLACES,       /* list of u64, of count: where in the batch each stood; null in a batch
                            whose groups follow each other */
+    GROUP_KEYS_FIELDS,  /* list of u64: fields of those that are made or crossed, in order of k, ten
+                           of 6 bits a word, the first one lowest. Null: their keys are the whole
+                           64 bits of the hash_mix, as in version 1, which ended before */
     GROUP_COLUMNS
 };
 enum { SCHEMA_EXAMPLE_GROUP = 17 };

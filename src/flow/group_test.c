@@ -2,6 +2,7 @@
  * store what is shared once. */
 #include "base/memory.h"
 #include "flow/example_fixture.h"
+#include "flow/feature_key.h"
 #include "flow/group.h"
 
 enum { SEEDS = 60, ROWS_MAX = 400 };
@@ -23,6 +24,8 @@ static void add_rows(struct builder *builder, struct rng *rng, int rows) {
         }
         for (int k = 0; k < EXAMPLE_KEYS_MAX; k++) {
             made.keys[k] = rng_below(rng, 3) == 0 ? rng_next(rng) : common.keys[k];
+        }
+        for (int k = 0; k < EXAMPLE_DENSE_MAX; k++) {
             made.dense[k] = rng_below(rng, 3) == 0 ? made_float(rng) : common.dense[k];
         }
         if (rng_below(rng, 4) != 0) {
@@ -45,7 +48,7 @@ struct both {
     struct grouping *grouping;
 };
 
-static const char CROSSES[] = "model: {features: [user, item, user*item, item*hour, hour*item]}\n";
+static const char CROSSES[] = "model: {features: [user, item, user*item, item*hour]}\n";
 
 static void both_init(struct both *both) {
     struct config *config;
@@ -154,17 +157,13 @@ static void test_a_click_is_one_row(void **state) {
     both_deinit(&both);
 }
 
-/* Keys as feature_fill makes them: of the item, and crossed with something before and behind it. */
-static void test_keys_of_the_item_are_made_again(void **state) {
-    (void)state;
-    struct both both;
-    struct batch groups;
+/* Examples of one request, keys as feature_fill makes them of the item, and crossed with something
+ * before and behind it. */
+static void add_made_rows(struct both *both, int count) {
     struct made_example made;
     struct rng rng;
-    int count;
     rng_init(&rng, 3);
-    both_init(&both);
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < count; i++) {
         made_example(&rng, 5, &made);
         struct example *example = &made.example;
         example->user = example->request = slice_of("x");
@@ -172,13 +171,22 @@ static void test_keys_of_the_item_are_made_again(void **state) {
         uint64_t item = example->item_hash; /* of a text, without one, or 0 */
         example->key_count = 5;
         made.keys[0] = 1;
-        made.keys[1] = hash_mix(hash_slice(slice_of("item")), item);
-        made.keys[2] = hash_mix(hash_mix(hash_slice(slice_of("user*item")), 12), item);
-        made.keys[3] = hash_mix(hash_mix(hash_slice(slice_of("item*hour")), item), 34);
-        made.keys[4] = (uint64_t)i; /* of nothing that is known */
+        made.keys[1] = key_make(1, hash_mix(hash_slice(slice_of("item")), item));
+        made.keys[2] = key_make(2, hash_mix(hash_mix(hash_slice(slice_of("user*item")), 12), item));
+        made.keys[3] = key_make(3, hash_mix(hash_mix(hash_slice(slice_of("item*hour")), item), 34));
+        made.keys[4] = key_make(i % KEY_FIELDS_MAX, 7); /* of nothing that is known */
         example->dense_count = 0;
-        example_add(both.examples, example);
+        example_add(both->examples, example);
     }
+}
+
+static void test_keys_of_the_item_are_made_again(void **state) {
+    (void)state;
+    struct both both;
+    struct batch groups;
+    int count;
+    both_init(&both);
+    add_made_rows(&both, 7);
     there_and_back(&both, &groups);
     assert_int_equal(groups.rows, 1);
     assert_int_equal(batch_u64(&groups, GROUP_KEYS_COMMON, 0), 1);
@@ -188,6 +196,76 @@ static void test_keys_of_the_item_are_made_again(void **state) {
     assert_int_equal(count, 1 + 1 + 1 + 2);
     batch_list_u64(&groups, GROUP_KEYS_ITEM, 0, &count);
     assert_int_equal(count, 7);
+    const uint64_t *fields = batch_list_u64(&groups, GROUP_KEYS_FIELDS, 0, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(fields[0], 1 | 2 << 6 | 3 << 12);
+    both_deinit(&both);
+}
+
+/* As many keys as there may be, all made of the item: seven words of fields. */
+static void test_every_key_is_made(void **state) {
+    (void)state;
+    struct both both;
+    struct batch groups;
+    uint64_t keys[EXAMPLE_KEYS_MAX];
+    int count;
+    both_init(&both);
+    for (uint64_t i = 0; i < 3; i++) {
+        struct example example = {.keys = keys, .key_count = EXAMPLE_KEYS_MAX, .item_hash = 1 + i};
+        for (int k = 0; k < EXAMPLE_KEYS_MAX; k++) {
+            keys[k] = key_make(63 - k, hash_mix((uint64_t)k, example.item_hash));
+        }
+        example_add(both.examples, &example);
+    }
+    there_and_back(&both, &groups);
+    assert_int_equal(groups.rows, 1);
+    assert_true(batch_u64(&groups, GROUP_KEYS_MADE, 0) == UINT64_MAX);
+    batch_list_u64(&groups, GROUP_KEYS_FIELDS, 0, &count);
+    assert_int_equal(count, 7);
+    both_deinit(&both);
+}
+
+/* Version 1 knew no fields: a key that is made is all that hash_mix gives. */
+static void test_version_1(void **state) {
+    (void)state;
+    static const uint64_t zero;
+    static const uint64_t parts[3] = {12, 34, 56};
+    static const float one = 1;
+    const struct slice items[2] = {slice_of("a"), slice_of("b")};
+    struct both both;
+    struct batch groups;
+    struct batch examples;
+    both_init(&both);
+    builder_i32(both.groups, GROUP_COUNT, 2);
+    builder_i32(both.groups, GROUP_KEY_COUNT, 2);
+    builder_u64(both.groups, GROUP_KEYS_COMMON, 0);
+    builder_u64(both.groups, GROUP_KEYS_MADE, 1);
+    builder_u64(both.groups, GROUP_KEYS_CROSSED, 2);
+    builder_list_u64(both.groups, GROUP_KEYS, parts, 3);
+    builder_list_u64(both.groups, GROUP_KEYS_ITEM, NULL, 0);
+    builder_i32(both.groups, GROUP_DENSE_COUNT, 0);
+    builder_u64(both.groups, GROUP_DENSE_COMMON, 0);
+    builder_list_f32(both.groups, GROUP_DENSE, NULL, 0);
+    builder_list_f32(both.groups, GROUP_DENSE_ITEM, NULL, 0);
+    builder_list_u64(both.groups, GROUP_SEQUENCES, &zero, 1);
+    builder_list_u64(both.groups, GROUP_MASKS, &zero, 1);
+    builder_list_u64(both.groups, GROUP_LABELS, &zero, 1);
+    builder_list_f32(both.groups, GROUP_WEIGHTS, &one, 1);
+    builder_list_f32(both.groups, GROUP_LOG_ODDS, &one, 1);
+    builder_list_text(both.groups, GROUP_ITEMS, items, 2);
+    builder_row_end(both.groups);
+    assert_int_equal(builder_finish(both.groups, &groups, NULL), LEAT_OK);
+    assert_int_equal(group_split(both.grouping, &groups, both.again, NULL), LEAT_OK);
+    assert_int_equal(builder_finish(both.again, &examples, NULL), LEAT_OK);
+    assert_int_equal(examples.rows, 2);
+    for (int i = 0; i < 2; i++) {
+        struct example example;
+        example_get(&examples, i, &example);
+        uint64_t item = hash_slice(items[i]);
+        assert_int_equal(example.key_count, 2);
+        assert_true(example.keys[0] == hash_mix(12, item));
+        assert_true(example.keys[1] == hash_mix(hash_mix(34, item) ^ 56, 0));
+    }
     both_deinit(&both);
 }
 
@@ -249,6 +327,8 @@ int main(void) {
         cmocka_unit_test(test_there_and_back),
         cmocka_unit_test(test_a_click_is_one_row),
         cmocka_unit_test(test_keys_of_the_item_are_made_again),
+        cmocka_unit_test(test_every_key_is_made),
+        cmocka_unit_test(test_version_1),
         cmocka_unit_test(test_a_large_request_is_cut),
         cmocka_unit_test(test_any_damaged_byte),
     };
