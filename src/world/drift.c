@@ -9,12 +9,15 @@
 
 #define FIRST_IDS     4.0 /* of the smallest field */
 #define PACE_RANGE    16.0
-#define BIRTH_RANGE   32.0
+#define BIRTH_RANGE   30.0
+#define WEIGHT_RANGE  4.0 /* logarithm of the variances' largest ratio between fields */
+#define GOLDEN        0.61803398874989485
+#define MORTAL_WEIGHT 2.0 /* deviation of a mortal id's weights, to another's: news stands out */
 #define STEP_SMALLEST (1.0 / 64) /* of a time constant: nearer moves wait for the next meeting */
 #define NUMBER_CURVE  0.8        /* deviation of a number's logarithm, to its mean's unit */
 
 /* What a hash is drawn for. */
-enum draw { DRAW_PACE = 1, DRAW_BIRTH, DRAW_NUMBER, DRAW_NAME };
+enum draw { DRAW_PACE = 1, DRAW_BIRTH, DRAW_MORTAL, DRAW_NUMBER, DRAW_NAME };
 
 #define PARAMETER(field, words, low, high, usual, whole)                                           \
     { #field, words, low, high, usual, whole, offsetof(struct drift_options, field) }
@@ -25,16 +28,17 @@ const struct drift_parameter drift_parameters[] = {
     PARAMETER(days, "Days that the rows spread over", 1e-3, 1e4, 7, false),
     PARAMETER(numbers, "Numeric fields", 0, DRIFT_NUMBERS_MAX, DRIFT_NUMBERS_MAX, true),
     PARAMETER(fields, "Fields of ids", 1, DRIFT_FIELDS_MAX, DRIFT_FIELDS_MAX, true),
-    PARAMETER(ids, "Ids alive in the largest field", FIRST_IDS, 2e7, 1e5, true),
+    PARAMETER(ids, "Ids alive in the largest field", FIRST_IDS, 2e7, 5e4, true),
     PARAMETER(skew, "Exponent of Zipf's law", 0, 3, 1.1, false),
     PARAMETER(missing, "Share of values that are absent", 0, 0.9, 0.1, false),
     PARAMETER(rate, "Click rate", 0.001, 0.999, 0.25, false),
-    PARAMETER(spread, "Deviation of the logit by single values", 0, 10, 1.2, false),
+    PARAMETER(spread, "Deviation of the logit by single values", 0, 10, 1.4, false),
     PARAMETER(pairs, "Deviation of the logit by pairs of ids", 0, 10, 0.6, false),
     PARAMETER(factors, "Factors of the pairs", 1, DRIFT_FACTORS_MAX, 4, true),
-    PARAMETER(drift, "Share of the weights' variance that moves", 0, 1, 0.3, false),
+    PARAMETER(drift, "Share of the weights' variance that moves", 0, 1, 0.1, false),
     PARAMETER(pace, "Days: middle time constant of what moves", 1e-4, 1e4, 2, false),
-    PARAMETER(birth, "Times a day that an id is replaced, middle field", 0, 1e4, 0.5, false),
+    PARAMETER(mortal, "Share of places whose ids die", 0, 1, 0.05, false),
+    PARAMETER(birth, "Births a day in the middle one of those places", 0, 1e4, 50, false),
     PARAMETER(shift, "Times a day that a rank is swapped", 0, 1e4, 0.5, false),
 };
 const int drift_parameter_count = sizeof(drift_parameters) / sizeof(drift_parameters[0]);
@@ -55,7 +59,7 @@ struct alias {
 
 struct field {
     int count;
-    double life;      /* mean days of an id; INFINITY: for ever */
+    double deviation; /* of w */
     double swaps_due; /* rank swaps that time owes */
     uint32_t births;
     struct alias *ranks;
@@ -77,8 +81,8 @@ struct drift {
     int width; /* 1 + factors */
     int fields, numbers;
     double intercept;
-    double deviation[2]; /* of w, of v's elements */
-    double slope;        /* of s */
+    double deviation; /* of v's elements */
+    double slope;     /* of s */
     uint64_t births;
     struct field field[DRIFT_FIELDS_MAX];
     struct number number[DRIFT_NUMBERS_MAX];
@@ -163,19 +167,13 @@ fail:
     return status;
 }
 
-/* Births are spaced by ratio over the fields, in an order that has nothing to do with their sizes.
- */
-static double field_life(const struct drift *drift, int index) {
-    double place = 0.5;
-    int before = 0;
-    double own = hashed(drift, DRAW_BIRTH, (uint64_t)index, 0);
-    for (int f = 0; f < drift->fields; f++) {
-        before += hashed(drift, DRAW_BIRTH, (uint64_t)f, 0) < own;
+/* Mean days that ids live in a place: from place to place by ratio. */
+static double life_of(const struct drift *drift, uint64_t field, uint64_t place) {
+    double turn = 2 * hashed(drift, DRAW_BIRTH, field, place) - 1;
+    if (hashed(drift, DRAW_MORTAL, field, place) >= drift->options.mortal) {
+        return INFINITY;
     }
-    if (drift->fields > 1) {
-        place = (double)before / (drift->fields - 1);
-    }
-    double births = drift->options.birth * pow(BIRTH_RANGE, 2 * place - 1);
+    double births = drift->options.birth * pow(BIRTH_RANGE, turn);
     return births > 0 ? 1 / births : INFINITY;
 }
 
@@ -183,7 +181,6 @@ static leat_status field_make(struct drift *drift, int index, leat_error *err) {
     struct field *field = &drift->field[index];
     double part = drift->fields > 1 ? (double)index / (drift->fields - 1) : 1;
     field->count = (int)lrint(FIRST_IDS * pow(drift->options.ids / FIRST_IDS, part));
-    field->life = field_life(drift, index);
     size_t count = (size_t)field->count;
     size_t weights = count * 2 * (size_t)drift->width * sizeof(float);
     field->ranks = memory_alloc(count * sizeof(struct alias));
@@ -216,15 +213,25 @@ static void number_make(struct drift *drift, int index) {
 
 /* Deviations of single weights, so that the sums over a row have those of the options. Of pairs
  * there are F (F - 1) / 2, each a sum of `factors` products. The mean of sigmoid(a + s Z), Z
- * normal, is near sigmoid(a / sqrt(1 + pi s^2 / 8)). */
+ * normal, is near sigmoid(a / sqrt(1 + pi s^2 / 8)). Fields differ in weight, evenly over their
+ * sizes: one id of a weighty field is learnt from a few clicks. */
 static void set_scales(struct drift *drift) {
     const struct drift_options *o = &drift->options;
     double sources = drift->fields + drift->numbers;
     double pair_terms = drift->fields * (drift->fields - 1) / 2.0 * o->factors;
     double pairs = pair_terms > 0 ? o->pairs : 0;
     double variance = o->spread * o->spread + pairs * pairs;
-    drift->slope = drift->deviation[0] = o->spread / sqrt(sources);
-    drift->deviation[1] = pair_terms > 0 ? pow(pairs * pairs / pair_terms, 0.25) : 0;
+    drift->slope = o->spread / sqrt(sources);
+    drift->deviation = pair_terms > 0 ? pow(pairs * pairs / pair_terms, 0.25) : 0;
+    double weights[DRIFT_FIELDS_MAX];
+    double total = 0;
+    for (int f = 0; f < drift->fields; f++) {
+        weights[f] = exp(-WEIGHT_RANGE * fmod((f + 1) * GOLDEN, 1));
+        total += weights[f];
+    }
+    for (int f = 0; f < drift->fields; f++) {
+        drift->field[f].deviation = o->spread * sqrt(weights[f] / total * drift->fields / sources);
+    }
     drift->intercept = log(o->rate / (1 - o->rate)) * sqrt(1 + M_PI * variance / 8);
 }
 
@@ -295,11 +302,13 @@ static void slot_bear(struct drift *drift, struct field *field, struct slot *slo
                       double now) {
     int index = (int)(field - drift->field);
     uint32_t salt = (uint32_t)(hashed(drift, DRAW_NAME, (uint64_t)index, 0) * 0x1p32);
+    double life = life_of(drift, (uint64_t)index, (uint64_t)(slot - field->slots));
     slot->name = scramble(field->births++ + salt);
-    slot->dies = isinf(field->life) ? INFINITY : now + rng_exponential(&drift->rng, field->life);
+    slot->dies = isinf(life) ? INFINITY : now + rng_exponential(&drift->rng, life);
     slot->moved = now;
+    double deviation = isinf(life) ? 1 : MORTAL_WEIGHT;
     for (int i = 0; i < 2 * drift->width; i++) {
-        weights[i] = (float)rng_normal(&drift->rng);
+        weights[i] = (float)(deviation * rng_normal(&drift->rng));
     }
     drift->births++;
 }
@@ -308,11 +317,12 @@ static void slot_move(struct drift *drift, struct slot *slot, float *weights, do
     double kept;
     double fresh;
     double pace = pace_of(drift, slot->name, 1);
+    double deviation = isinf(slot->dies) ? 1 : MORTAL_WEIGHT;
     if (drift->options.drift == 0 || !walk(now - slot->moved, pace, &kept, &fresh)) {
         return;
     }
     for (int i = drift->width; i < 2 * drift->width; i++) {
-        weights[i] = (float)(kept * weights[i] + fresh * rng_normal(&drift->rng));
+        weights[i] = (float)(kept * weights[i] + fresh * deviation * rng_normal(&drift->rng));
     }
     slot->moved = now;
 }
@@ -343,16 +353,16 @@ static uint32_t draw_slot(struct drift *drift, const struct field *field) {
 }
 
 /* Adds an id's w, its v and the squares of its v. */
-static void add_weights(const struct drift *drift, const float *weights, double *single,
-                        double *sums, double *squares) {
+static void add_weights(const struct drift *drift, const struct field *field, const float *weights,
+                        double *single, double *sums, double *squares) {
     double moving = sqrt(drift->options.drift);
     double standing = sqrt(1 - drift->options.drift);
     for (int i = 0; i < drift->width; i++) {
         double weight = standing * weights[i] + moving * weights[drift->width + i];
         if (i == 0) {
-            *single += drift->deviation[0] * weight;
+            *single += field->deviation * weight;
         } else {
-            double v = drift->deviation[1] * weight;
+            double v = drift->deviation * weight;
             sums[i - 1] += v;
             *squares += v * v;
         }
@@ -380,7 +390,7 @@ static double draw_ids(struct drift *drift, double now, struct drift_row *row) {
             slot_move(drift, slot, weights, now);
         }
         row->ids[f] = slot->name;
-        add_weights(drift, weights, &single, sums, &squares);
+        add_weights(drift, field, weights, &single, sums, &squares);
     }
     double pairs = -squares;
     for (int i = 0; i < drift->width - 1; i++) {

@@ -4,12 +4,13 @@
  *   logit = a + sum_n s_n z_n + sum_f w(id_f) + sum_{f<g} <v(id_f), v(id_g)>
  *   z_n   the logarithm of number n, standardised; absent: 0
  *
- * Four things move, each set by an option. Weights s, w, v: a part of their variance stands, the
+ * What moves, each set by options. Weights s, w, v: a part of their variance stands, the
  * rest is a mean-reverting walk (Ornstein-Uhlenbeck, made exact steps when an id is met), its time
- * constant drawn for each id from `pace` / 16 to `pace` x 16. Ids die and are born: an id lives an
- * exponential time, its successor has new weights; from field to field lives differ by up to 1,024
- * times, so that there is something to lose at each delay. Popularity: an id's rank in its field's
- * Zipf law is swapped with a lower one's now and then. The click rate stands.
+ * constant drawn for each id from `pace` / 16 to `pace` x 16. Ids: in a share of the places of
+ * every field an id lives an exponential time, and its successor has new weights, of twice the
+ * usual deviation; mean lives differ by up to 900 times from place to place, so that there is
+ * something to lose at each delay. Popularity: an id's rank in its field's Zipf law is swapped with
+ * a lower one's now and then. The click rate stands.
  *
  * A function of the options alone, row after row. One thread a stream. */
 #ifndef WORLD_DRIFT_H
@@ -42,7 +43,8 @@ struct drift_options {
     double factors; /* of v */
     double drift;   /* share of the weights' variance that moves */
     double pace;    /* days: the middle time constant of what moves */
-    double birth;   /* how often a day an id is replaced, in the middle field; 0: never */
+    double mortal;  /* share of places whose ids die */
+    double birth;   /* ids born a day in the middle one of those places */
     double shift;   /* how often a day a rank is swapped with a lower one */
 };
 

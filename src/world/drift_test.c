@@ -138,7 +138,7 @@ static double widest_move(struct drift_options options, uint64_t *births) {
 static void test_weights_stand_or_walk_and_ids_die(void **state) {
     (void)state;
     struct drift_options still = usual();
-    still.drift = still.birth = still.shift = 0;
+    still.drift = still.mortal = still.shift = 0;
     uint64_t births;
     assert_true(widest_move(still, &births) == 0);
     assert_int_equal(births, 8);
@@ -150,9 +150,13 @@ static void test_weights_stand_or_walk_and_ids_die(void **state) {
     assert_true(half > 0.1);
 
     struct drift_options dying = still;
-    dying.birth = 5; /* 8 places over 7 days: 280 expected, deviation 17 */
+    dying.mortal = 1;
+    dying.birth = 1; /* 8 places over 7 days, at 1/30 to 30 a day: 247 expected */
     assert_true(widest_move(dying, &births) == 0);
-    assert_true(births > 8 + 200 && births < 8 + 360);
+    assert_true(births > 8 + 50 && births < 8 + 8 * 7 * 30);
+    dying.birth = 0;
+    assert_true(widest_move(dying, &births) == 0);
+    assert_int_equal(births, 8);
 }
 
 /* Ranks by Zipf's law: share of rank r is r^-skew over their sum; met within 5 deviations. */
@@ -160,7 +164,7 @@ static void test_popularity_is_zipfs(void **state) {
     (void)state;
     enum { IDS = 50 };
     struct drift_options options = usual();
-    options.drift = options.birth = options.shift = options.missing = 0;
+    options.drift = options.mortal = options.shift = options.missing = 0;
     options.fields = 1;
     options.ids = IDS;
     options.skew = 1.3;
