@@ -26,6 +26,17 @@ static leat_status batch_measure(const struct batch *batch, struct frame *frame,
     return status == LEAT_CORRUPT ? error_in(err, LEAT_INVALID, "append") : status;
 }
 
+leat_status commit_forgets(struct commit *commit, struct bytes *found, leat_error *err) {
+    leat_status status = bytes_status(found, err);
+    if (status < 0) {
+        bytes_deinit(found);
+        return status;
+    }
+    commit->forgets = (uint32_t *)(void *)found->data; /* taken: released by commit_deinit */
+    commit->forget_count = found->size / sizeof(uint32_t);
+    return LEAT_OK;
+}
+
 /* Notes the forget rows: hardly any commit has one. */
 static leat_status forgets_find(struct commit *commit, const struct batch *batches, int count,
                                 leat_error *err) {
@@ -39,14 +50,7 @@ static leat_status forgets_find(struct commit *commit, const struct batch *batch
         }
         before += (uint32_t)batches[i].rows;
     }
-    leat_status status = bytes_status(&found, err);
-    if (status < 0) {
-        bytes_deinit(&found);
-        return status;
-    }
-    commit->forgets = (uint32_t *)(void *)found.data; /* taken: released by commit_deinit */
-    commit->forget_count = found.size / sizeof(uint32_t);
-    return LEAT_OK;
+    return commit_forgets(commit, &found, err);
 }
 
 leat_status commit_init(struct commit *commit, const struct batch *batches, int count,
@@ -56,6 +60,7 @@ leat_status commit_init(struct commit *commit, const struct batch *batches, int 
     commit->size = 0;
     commit->count = count;
     commit->clamped = 0;
+    commit->ready = false;
     commit->forgets = NULL;
     commit->forget_count = 0;
     if (count < 1 || count > COMMIT_BATCHES_MAX) {
@@ -138,6 +143,10 @@ static int64_t times_follow(int64_t *times, uint32_t rows, int64_t newest) {
 
 void commit_stamp(struct commit *commit, const struct commit_rules *rules, int64_t clock_ms,
                   bool synced, struct commit_cursor *cursor) {
+    if (commit->ready) {
+        commit_pass(commit, synced, cursor);
+        return;
+    }
     /* A clock that stepped back must not take append time with it. */
     if (!rules->event_clock && clock_ms > cursor->newest_ms) {
         cursor->newest_ms = clock_ms;

@@ -33,6 +33,7 @@ struct commit {
     size_t size;
     int count;
     struct frame frames[COMMIT_BATCHES_MAX];
+    bool ready;        /* frames of another log's writer: only FRAME_SYNCED is still to be set */
     uint32_t *forgets; /* forget rows, counted from the commit's first row; NULL: none. Owned */
     size_t forget_count;
     /* set by commit_stamp */
@@ -44,7 +45,14 @@ struct commit {
  * LEAT_FULL for one beyond FRAME_BODY_BYTES_MAX. */
 leat_status commit_init(struct commit *commit, const struct batch *batches, int count,
                         leat_error *err);
+/* Copies whole commits of another log: log_append_frames. They must follow `cursor`. */
+leat_status commit_init_frames(struct commit *commit, const void *frames, size_t size,
+                               const struct commit_rules *rules, const struct commit_cursor *cursor,
+                               leat_error *err);
 void commit_deinit(struct commit *commit);
+/* The pieces of commit_init and commit_stamp for both. */
+leat_status commit_forgets(struct commit *commit, struct bytes *found, leat_error *err);
+void commit_pass(struct commit *commit, bool synced, struct commit_cursor *cursor);
 
 /* Makes the frames final and moves the cursor behind them. `clock_ms` is not used with event_clock.
  * `synced`: everything before the cursor is on disk (FRAME_SYNCED). */

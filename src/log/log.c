@@ -30,12 +30,16 @@ static struct append *append_of(struct commit *commit) {
     return (struct append *)(void *)commit;
 }
 
-static leat_status append_init(struct append *append, const struct batch *batches, int count,
-                               bool later, leat_error *err) {
+static void append_begin(struct append *append, bool later) {
     append->later = later;
     append->settled = false;
     append->status = LEAT_OK;
     append->begun_ns = clock_monotonic_ns();
+}
+
+static leat_status append_init(struct append *append, const struct batch *batches, int count,
+                               bool later, leat_error *err) {
+    append_begin(append, later);
     TRY(commit_init(&append->commit, batches, count, err));
     condition_init(&append->done);
     return LEAT_OK;
@@ -272,29 +276,49 @@ static leat_status enqueue(struct log *log, struct append *append, leat_error *e
     return LEAT_OK;
 }
 
-leat_status log_append(struct log *log, const struct batch *batches, int count,
-                       struct log_receipt *out, leat_error *err) {
-    struct append append;
-    TRY(append_init(&append, batches, count, false, err));
+/* Waits until it is durable, or lost; ends the append. */
+static leat_status append_run(struct log *log, struct append *append, struct log_receipt *out,
+                              leat_error *err) {
     mutex_lock(&log->mutex);
     log->users++;
-    leat_status status = enqueue(log, &append, err);
+    leat_status status = enqueue(log, append, err);
     if (status == LEAT_OK) {
-        while (!append.settled) {
-            condition_wait(&append.done, &log->mutex);
+        while (!append->settled) {
+            condition_wait(&append->done, &log->mutex);
         }
-        status = append.status;
+        status = append->status;
         if (status < 0 && err) {
-            *err = append.error;
+            *err = append->error;
         }
     }
     user_leave(log);
     mutex_unlock(&log->mutex);
     if (status == LEAT_OK && out) {
-        *out = append.commit.receipt;
+        *out = append->commit.receipt;
     }
-    append_deinit(&append);
+    append_deinit(append);
     return status;
+}
+
+leat_status log_append(struct log *log, const struct batch *batches, int count,
+                       struct log_receipt *out, leat_error *err) {
+    struct append append;
+    TRY(append_init(&append, batches, count, false, err));
+    return append_run(log, &append, out, err);
+}
+
+leat_status log_append_frames(struct log *log, const void *frames, size_t size,
+                              struct log_receipt *out, leat_error *err) {
+    struct append append;
+    mutex_lock(&log->mutex);
+    const struct segment_list *list = &log->segments;
+    struct commit_cursor cursor = {log_end(log),
+                                   list->count > 0 ? list->items[list->count - 1].newest_ms : 0};
+    mutex_unlock(&log->mutex);
+    append_begin(&append, false);
+    TRY(commit_init_frames(&append.commit, frames, size, &log->writer.rules, &cursor, err));
+    condition_init(&append.done);
+    return append_run(log, &append, out, err);
 }
 
 leat_status log_append_later(struct log *log, const struct batch *batches, int count,
@@ -375,6 +399,10 @@ void log_backlog(struct log *log, struct log_backlog *out) {
 
 uint32_t log_id(const struct log *log) {
     return log->options.log_id;
+}
+
+uint32_t log_salt(const struct log *log) {
+    return log->options.salt;
 }
 
 uint64_t log_begin(const struct log *log) {
@@ -462,6 +490,7 @@ static leat_status files_open(struct log *log, struct log_recovery *recovery, le
     TRY(status);
     struct segment_list *list = &log->segments;
     const struct segment *newest = list->count > 0 ? &list->items[list->count - 1] : NULL;
+    found.cursor.sequence = newest ? found.cursor.sequence : log->options.first_sequence;
     log->begin = newest ? list->items[0].first_sequence : found.cursor.sequence;
     log->options.salt = salt_choose(&log->options, found.salt);
     TRY(log_writer_init(&log->writer, &log->options, log->folder, newest, found.cursor, err));

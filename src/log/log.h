@@ -40,6 +40,7 @@ struct log_options {
     uint64_t retain_bytes;   /* log_retain: keep about so much; 0: no bound */
     int64_t retain_ms;       /* log_retain: keep rows of this age; 0: no bound */
     uint32_t salt;           /* of a new log: frame.h; 0: drawn by chance */
+    uint64_t first_sequence; /* of a new log: that of its first row */
     int64_t oldest_ms;       /* event times are clamped to [now - oldest, now + skew] (not with */
     int64_t skew_ms;         /* event_clock) */
     int64_t heartbeat_ms;    /* idle time after which a beat is appended; 0: never */
@@ -82,7 +83,17 @@ leat_status log_append(struct log *log, const struct batch *batches, int count,
 leat_status log_append_later(struct log *log, const struct batch *batches, int count,
                              leat_error *err);
 
+/* A copy of another log: appends whole commits as that one wrote them, `size` bytes of frames from
+ * its log_reader (log_frames), as they are: sequence numbers, append times and generations. Only
+ * FRAME_SYNCED is set anew, as it speaks of this disk. A log that takes frames takes nothing else.
+ *   LEAT_CONFLICT  frames of another log (id or salt), or not those that come next
+ *   LEAT_CORRUPT   frames that are damaged, or a commit that is not whole
+ * and as log_append. One thread at a time. `out` may be NULL. */
+leat_status log_append_frames(struct log *log, const void *frames, size_t size,
+                              struct log_receipt *out, leat_error *err);
+
 uint32_t log_id(const struct log *log);
+uint32_t log_salt(const struct log *log);  /* frame.h; tells two logs of one id apart */
 uint64_t log_begin(const struct log *log); /* first sequence still held; moves by log_retain */
 uint64_t log_end(const struct log *log);   /* after the last durable row */
 /* Waits until log_end > `sequence`, or `timeout_ms`, or log_wake; returns log_end. */
@@ -127,6 +138,10 @@ leat_status log_reader_open(struct log *log, uint64_t from, struct log_reader **
 /* LEAT_AGAIN when all durable frames were read. Only whole commits are seen. LEAT_INVALID when the
  * rows that are next were removed by log_retain: the words say where the log begins now. */
 leat_status log_read(struct log_reader *reader, struct log_entry *out, leat_error *err);
+/* The same frames as bytes, for log_append_frames of a copy: appends whole commits to `out` until
+ * it holds `bytes` more, one at least. LEAT_AGAIN when there is none. */
+leat_status log_read_frames(struct log_reader *reader, size_t bytes, struct bytes *out,
+                            leat_error *err);
 void log_reader_close(struct log_reader *reader);
 
 #endif

@@ -172,3 +172,40 @@ leat_status log_read(struct log_reader *reader, struct log_entry *out, leat_erro
     reader_step(reader, &out->frame);
     return LEAT_OK;
 }
+
+/* Appends the frame that log_read would give next. */
+static leat_status reader_copy(struct log_reader *reader, struct frame *frame, struct bytes *out,
+                               leat_error *err) {
+    if (reader->offset >= reader->segment.bytes) {
+        TRY(reader_advance(reader, err));
+    }
+    leat_status status = reader_header(reader, frame, err);
+    size_t bytes = status < 0 ? 0 : FRAME_HEADER_BYTES + (size_t)frame->body_bytes;
+    const uint8_t *data;
+    if (status == LEAT_OK) {
+        status = segment_window_view(&reader->window, reader->file, reader->offset, bytes,
+                                     reader->segment.bytes, &data, err);
+    }
+    if (status < 0) {
+        return reader_in(reader, status, err);
+    }
+    bytes_append(out, data, bytes);
+    reader_step(reader, frame);
+    return bytes_status(out, err);
+}
+
+leat_status log_read_frames(struct log_reader *reader, size_t bytes, struct bytes *out,
+                            leat_error *err) {
+    if (reader->sequence >= log_end(reader->log)) {
+        return LEAT_AGAIN;
+    }
+    size_t begun = out->size;
+    struct frame frame = {.flags = 0};
+    bool more = true;
+    while (more) {
+        TRY(reader_copy(reader, &frame, out, err));
+        more = !(frame.flags & FRAME_COMMIT) ||
+               (out->size - begun < bytes && reader->sequence < log_end(reader->log));
+    }
+    return LEAT_OK;
+}
