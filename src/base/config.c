@@ -175,16 +175,57 @@ static bool name_valid(struct slice name) {
     return name.size > 0 && name.size < CONFIG_NAME_MAX;
 }
 
-/* A name, or a cross a*b of two. The built-in ids are names themselves, and a name that is none of
- * them is looked for in context, so there is nothing more to tell apart. */
+/* name(word,word ...) with words of names and numbers. */
+static bool call_valid(struct slice text, size_t name_size) {
+    for (size_t i = name_size + 1; i + 1 < text.size; i++) {
+        char c = text.data[i];
+        if (c != ',' && c != '.' && c != '-' && !name_valid((struct slice){&c, 1})) {
+            return false;
+        }
+    }
+    return text.data[text.size - 1] == ')' && name_valid((struct slice){text.data, name_size});
+}
+
+/* A name, a cross a*b of two, or a name with words in parentheses, whose meaning others know. The
+ * built-in ids are names themselves, and a name that is none of them is looked for in context, so
+ * there is nothing more to tell apart. */
 static bool feature_valid(struct slice text) {
     const char *star = text.size > 0 ? memchr(text.data, '*', text.size) : NULL;
+    const char *open = text.size > 0 ? memchr(text.data, '(', text.size) : NULL;
+    if (text.size >= CONFIG_NAME_MAX) {
+        return false;
+    }
+    if (open) {
+        return call_valid(text, (size_t)(open - text.data));
+    }
     if (!star) {
         return name_valid(text);
     }
     size_t left = (size_t)(star - text.data);
-    return text.size < CONFIG_NAME_MAX && name_valid((struct slice){text.data, left}) &&
+    return name_valid((struct slice){text.data, left}) &&
            name_valid((struct slice){star + 1, text.size - left - 1});
+}
+
+/* The text of a list's item without its spaces; inside [..] YAML cuts a name with words in
+ * parentheses at their commas, so the items up to the closing one are joined. Gives the last item
+ * taken. A text that is too long is cut, and is valid no more. */
+static const struct yaml_node *join_items(const struct yaml_node *item, char out[CONFIG_NAME_MAX],
+                                          size_t *size) {
+    bool open = false;
+    *size = 0;
+    for (;; item = item->next) {
+        for (size_t i = 0; i < item->text.size && *size < CONFIG_NAME_MAX; i++) {
+            char c = item->text.data[i];
+            open = c == '(' || (open && c != ')');
+            if (c != ' ' || !open) {
+                out[(*size)++] = c;
+            }
+        }
+        if (!open || !item->next || item->next->kind != YAML_SCALAR || *size == CONFIG_NAME_MAX) {
+            return item;
+        }
+        out[(*size)++] = ',';
+    }
 }
 
 static bool list_has(const struct config_list *list, struct slice name) {
@@ -207,17 +248,24 @@ static leat_status bind_names(const struct scope *scope, const struct field *fie
             return fault(scope, item->line, item->column, "'%s.%s' has more than %d names",
                          scope->path, field->key, CONFIG_LIST_MAX);
         }
-        if (item->kind != YAML_SCALAR || !feature_valid(item->text)) {
-            return fault(scope, item->line, item->column,
+        char joined[CONFIG_NAME_MAX];
+        struct slice text = {joined, 0};
+        const struct yaml_node *first = item;
+        if (item->kind == YAML_SCALAR) {
+            item = join_items(item, joined, &text.size);
+        }
+        if (!feature_valid(text)) {
+            return fault(scope, first->line, first->column,
                          "'%s' in '%s.%s' is no name: write 1 to %d of a-z, 0-9 and _, or two "
                          "names crossed as a*b",
-                         quote(item->text).text, scope->path, field->key, CONFIG_NAME_MAX - 1);
+                         quote(text.size > 0 ? text : first->text).text, scope->path, field->key,
+                         CONFIG_NAME_MAX - 1);
         }
-        if (list_has(list, item->text)) {
-            return fault(scope, item->line, item->column, "'%s' stands in '%s.%s' twice",
-                         quote(item->text).text, scope->path, field->key);
+        if (list_has(list, text)) {
+            return fault(scope, first->line, first->column, "'%s' stands in '%s.%s' twice",
+                         quote(text).text, scope->path, field->key);
         }
-        config_list_add(list, item->text);
+        config_list_add(list, text);
     }
     return LEAT_OK;
 }

@@ -404,7 +404,21 @@ static void features_are_names_or_crosses(void **state) {
     config = parse("model:\n  features:\n    - item\n");
     assert_int_equal(config->model.features.count, 1);
     config_destroy(config);
-    const char *const wrong[] = {"Us", "a*b*c", "*a", "a*", "a b", "history(a)", "''", "[a]"};
+    config =
+        parse("model: {features: [f(a), user, history(click, 50, target), 'g(a,  -1.5)', b]}\n");
+    assert_int_equal(config->model.features.count, 5);
+    assert_string_equal(config->model.features.names[0], "f(a)");
+    assert_string_equal(config->model.features.names[2], "history(click,50,target)");
+    assert_string_equal(config->model.features.names[3], "g(a,-1.5)");
+    assert_string_equal(config->model.features.names[4], "b");
+    config_destroy(config);
+    refused("model: {features: [u, history(click, 50]}\n",
+            "leat.yaml:1:23: 'history(click,50' in 'model.features' is no name: write 1 to 63 of "
+            "a-z, 0-9 and _, or two names crossed as a*b");
+    refused("model: {features: [f(a, 1), f(a,1)]}\n",
+            "leat.yaml:1:29: 'f(a,1)' stands in 'model.features' twice");
+    const char *const wrong[] = {"Us",  "a*b*c", "*a",    "a*", "a b", "history(a",
+                                 "(a)", "f(A)",  "f(a)b", "''", "[a]"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         char text[128], message[256];
         snprintf(text, sizeof(text), "model: {features: [u, \"%s\"]}\n", wrong[i]);

@@ -9,68 +9,21 @@
 
 /* --- the plan --- */
 
-enum source_kind {
-    SOURCE_USER,
-    SOURCE_ITEM,
-    SOURCE_AUTHOR,
-    SOURCE_CATEGORY,
-    SOURCE_TAG,
-    SOURCE_HOUR,
-    SOURCE_SURFACE,
-    SOURCE_LAST,
-    SOURCE_SECOND,
-    SOURCE_CONTEXT,
-};
-
-struct source {
-    enum source_kind kind;
-    uint64_t name; /* SOURCE_CONTEXT: hash of the context name */
-};
-
 struct slot {
-    uint64_t salt; /* hash of the feature's name: keeps the slots apart in the table */
-    bool cross;
-    struct source a, b;
+    uint64_t salt; /* hash of the name of the feature whose rows it uses: keeps slots apart */
+    uint64_t a_name, b_name; /* of operands of the context */
 };
 
 enum { COUNT_LOGS = 1024 };
 
 struct features {
     const struct config *config;
-    int slot_count;
     int tasks; /* with dense features of their own */
+    struct feature_fields list;
     struct slot slots[CONFIG_LIST_MAX];
     float here_none;              /* DENSE_HERE of an item without acts from the region */
     float count_logs[COUNT_LOGS]; /* DENSE_ITEM_COUNT of small counts */
 };
-
-static struct source source_of(struct slice name) {
-    static const char *const names[] = {
-        [SOURCE_USER] = "user",         [SOURCE_ITEM] = "item", [SOURCE_AUTHOR] = "author",
-        [SOURCE_CATEGORY] = "category", [SOURCE_TAG] = "tag",   [SOURCE_HOUR] = "hour",
-        [SOURCE_SURFACE] = "surface",   [SOURCE_LAST] = "last", [SOURCE_SECOND] = "second",
-    };
-    for (int k = SOURCE_USER; k <= SOURCE_SECOND; k++) {
-        if (slice_is(name, names[k])) {
-            return (struct source){(enum source_kind)k, 0};
-        }
-    }
-    return (struct source){SOURCE_CONTEXT, hash_slice(name)};
-}
-
-static struct slot slot_of(struct slice name) {
-    struct slot slot = {.salt = hash_slice(name)};
-    const char *star = memchr(name.data, '*', name.size);
-    if (!star) {
-        slot.a = source_of(name);
-        return slot;
-    }
-    size_t before = (size_t)(star - name.data);
-    slot.cross = true;
-    slot.a = source_of((struct slice){name.data, before});
-    slot.b = source_of((struct slice){star + 1, name.size - before - 1});
-    return slot;
-}
 
 static float here_log(double here) {
     return (float)log(here + 0.05);
@@ -86,10 +39,19 @@ leat_status features_create(const struct config *config, struct features **out, 
         return error_memory(err, sizeof(*features));
     }
     features->config = config;
-    features->slot_count = config->model.features.count;
     features->tasks = config->action_count < FEATURE_TASKS ? config->action_count : FEATURE_TASKS;
-    for (int i = 0; i < features->slot_count; i++) {
-        features->slots[i] = slot_of(slice_of(config->model.features.names[i]));
+    leat_status status = features_fields(config, &features->list, err);
+    if (status < 0) {
+        memory_free(features);
+        return status;
+    }
+    for (int i = 0; i < features->list.count; i++) {
+        const struct feature_field *field = &features->list.fields[i];
+        features->slots[i] = (struct slot){
+            .salt = hash_slice(features->list.fields[field->shares].spec.text),
+            .a_name = hash_slice(field->spec.a.text),
+            .b_name = hash_slice(field->spec.b.text),
+        };
     }
     features->here_none = here_log(0);
     for (int i = 0; i < COUNT_LOGS; i++) {
@@ -107,7 +69,7 @@ static_assert(DENSE_FIXED + TASK_DENSE * FEATURE_TASKS <= EXAMPLE_DENSE_MAX,
               "an example has room for all dense features");
 
 int features_dense_count(const struct features *features) {
-    return DENSE_FIXED + TASK_DENSE * features->tasks;
+    return features_dense_number(features->config);
 }
 
 /* A smoothed rate speaks for itself: half of it is believed from the first example on. */
@@ -155,12 +117,10 @@ struct values {
     const uint64_t *list;
 };
 
-/* What the request says of a slot: values of the sides that do not depend on the item, and the key
- * where none does. */
+/* What the request says of a slot: its keys where they do not depend on the item, else the values
+ * of the sides that do not. */
 struct request_slot {
-    bool whole; /* `key` is the slot's only one; `none`: it has none */
-    bool none;
-    uint64_t key;
+    int first, count; /* among the request's keys */
     struct values a, b;
 };
 
@@ -172,7 +132,8 @@ struct feature_request {
     struct prior prior[CONFIG_ACTIONS_MAX]; /* of each task on the surface */
     struct prior liked;                     /* of any positive action, for tastes */
     struct request_slot slots[CONFIG_LIST_MAX];
-    float dense[EXAMPLE_DENSE_MAX]; /* what does not depend on the item */
+    uint64_t keys[EXAMPLE_KEYS_MAX]; /* what does not depend on the item */
+    float dense[EXAMPLE_DENSE_MAX];  /* the same */
 };
 
 uint64_t feature_region_name(void) {
@@ -312,9 +273,9 @@ static uint64_t session_item(const struct profile_view *profile, int place) {
     return place < profile->session_count ? profile->session[place] : 0;
 }
 
-static bool is_of_item(struct source source) {
-    return source.kind == SOURCE_ITEM || source.kind == SOURCE_AUTHOR ||
-           source.kind == SOURCE_CATEGORY || source.kind == SOURCE_TAG;
+static bool is_of_item(const struct feature_operand *operand) {
+    return operand->source == SOURCE_ITEM || operand->source == SOURCE_AUTHOR ||
+           operand->source == SOURCE_CATEGORY || operand->source == SOURCE_TAG;
 }
 
 static struct values value_of(uint64_t value) {
@@ -335,21 +296,23 @@ static uint64_t context_value(const struct feature_moment *moment, const uint64_
     return feature_context(moment->profile, NULL, 0, name);
 }
 
+/* `name`: hash of the operand's text. */
 static struct values request_values(const struct feature_moment *moment, const uint64_t *names,
-                                    struct source source) {
-    switch (source.kind) {
+                                    const struct feature_operand *operand, uint64_t name) {
+    switch (operand->source) {
     case SOURCE_USER: return value_of(moment->profile->hash);
     case SOURCE_HOUR: return value_of(hour_of(moment->now_ms));
     case SOURCE_SURFACE: return value_of((uint64_t)moment->surface + 1);
     case SOURCE_LAST: return value_of(session_item(moment->profile, 0));
     case SOURCE_SECOND: return value_of(session_item(moment->profile, 1));
-    case SOURCE_CONTEXT: return value_of(context_value(moment, names, source.name));
+    case SOURCE_CONTEXT: return value_of(context_value(moment, names, name));
     default: return (struct values){0};
     }
 }
 
-static struct values item_values(const struct catalog_view *item, struct source source) {
-    switch (source.kind) {
+static struct values item_values(const struct catalog_view *item,
+                                 const struct feature_operand *operand) {
+    switch (operand->source) {
     case SOURCE_ITEM: return value_of(item->hash);
     case SOURCE_AUTHOR: return value_of(item->author);
     case SOURCE_CATEGORY: return (struct values){item->category_count, 0, item->categories};
@@ -357,62 +320,109 @@ static struct values item_values(const struct catalog_view *item, struct source 
     }
 }
 
-static void slots_build(struct feature_request *request) {
-    const struct feature_moment *moment = &request->moment;
-    uint64_t names[EVENT_LIST_MAX];
-    for (int i = 0; i < moment->context_count && i < EVENT_LIST_MAX; i++) {
-        names[i] = hash_slice(moment->context[2 * i]);
-    }
-    for (int s = 0; s < request->features->slot_count; s++) {
-        const struct slot *slot = &request->features->slots[s];
-        struct request_slot *out = &request->slots[s];
-        bool a_of_item = is_of_item(slot->a);
-        bool b_of_item = slot->cross && is_of_item(slot->b);
-        out->a = a_of_item ? (struct values){0} : request_values(moment, names, slot->a);
-        out->b = (struct values){1, 0, NULL};
-        if (slot->cross && !b_of_item) {
-            out->b = request_values(moment, names, slot->b);
-        }
-        bool nothing = (!a_of_item && out->a.count == 0) || (!b_of_item && out->b.count == 0);
-        out->none = nothing;
-        out->whole = !a_of_item && !b_of_item;
-        uint64_t hash = hash_mix(slot->salt, out->a.single);
-        out->key = key_make(s, slot->cross && !b_of_item ? hash_mix(hash, out->b.single) : hash);
-    }
-}
-
 static uint64_t value_at(const struct values *values, int index) {
     return values->list ? values->list[index] : values->single;
 }
 
-/* The keys of slot number `s`, which depends on the item. */
-static int slot_fill(const struct feature_request *request, int s, const struct catalog_view *item,
-                     uint64_t *keys, int count) {
-    const struct slot *slot = &request->features->slots[s];
-    const struct request_slot *known = &request->slots[s];
-    struct values a = is_of_item(slot->a) ? item_values(item, slot->a) : known->a;
-    struct values b = slot->cross && is_of_item(slot->b) ? item_values(item, slot->b) : known->b;
-    for (int i = 0; i < a.count; i++) {
-        uint64_t hash = hash_mix(slot->salt, value_at(&a, i));
-        for (int j = 0; j < b.count && count < EXAMPLE_KEYS_MAX; j++) {
-            keys[count++] = key_make(s, slot->cross ? hash_mix(hash, value_at(&b, j)) : hash);
+/* The keys of slot number `s` from its values. Returns the count with them. */
+static int keys_add(const struct features *features, int s, const struct values *a,
+                    const struct values *b, uint64_t *keys, int count) {
+    bool cross = features->list.fields[s].spec.kind == FEATURE_CROSS;
+    for (int i = 0; i < a->count; i++) {
+        uint64_t hash = hash_mix(features->slots[s].salt, value_at(a, i));
+        for (int j = 0; j < b->count && count < EXAMPLE_KEYS_MAX; j++) {
+            keys[count++] = key_make(s, cross ? hash_mix(hash, value_at(b, j)) : hash);
         }
     }
     return count;
 }
 
-static int keys_fill(const struct feature_request *request, const struct catalog_view *item,
-                     uint64_t *keys) {
+static struct values history_values(const struct profile_view *profile,
+                                    const struct feature_field *field) {
+    const struct profile_history *history = &profile->histories[field->action];
+    int count = history->count < field->spec.length ? history->count : field->spec.length;
+    return (struct values){count, 0, profile->history_items + history->first};
+}
+
+/* Into how many bounds a value reaches, plus one. A value that is no number reaches none. */
+static struct values bucket_value(const struct feature_field *field, const float *dense) {
+    uint64_t reached = 0;
+    for (int i = 0; i < field->spec.bound_count; i++) {
+        reached += dense[field->dense] >= field->spec.bounds[i];
+    }
+    return value_of(reached + 1);
+}
+
+/* The values of the sides that do not depend on the item; `names`: hashes of the context's names.
+ */
+static struct request_slot slot_of(const struct feature_request *request, int s,
+                                   const uint64_t *names) {
+    const struct features *features = request->features;
+    const struct feature_moment *moment = &request->moment;
+    const struct feature_field *field = &features->list.fields[s];
+    const struct feature_spec *spec = &field->spec;
+    struct request_slot slot = {.b = {1, 0, NULL}};
+    if (spec->kind == FEATURE_HISTORY) {
+        slot.a = history_values(moment->profile, field);
+    } else if (spec->kind == FEATURE_BUCKET) {
+        slot.a = bucket_value(field, request->dense);
+    } else if (!is_of_item(&spec->a)) {
+        slot.a = request_values(moment, names, &spec->a, features->slots[s].a_name);
+    }
+    if (spec->kind == FEATURE_CROSS && !is_of_item(&spec->b)) {
+        slot.b = request_values(moment, names, &spec->b, features->slots[s].b_name);
+    }
+    return slot;
+}
+
+static void slots_build(struct feature_request *request) {
+    const struct features *features = request->features;
+    const struct feature_moment *moment = &request->moment;
+    uint64_t names[EVENT_LIST_MAX];
     int count = 0;
-    for (int s = 0; s < request->features->slot_count && count < EXAMPLE_KEYS_MAX; s++) {
+    for (int i = 0; i < moment->context_count && i < EVENT_LIST_MAX; i++) {
+        names[i] = hash_slice(moment->context[2 * i]);
+    }
+    for (int s = 0; s < features->list.count; s++) {
+        struct request_slot *slot = &request->slots[s];
+        *slot = slot_of(request, s, names);
+        slot->first = count;
+        if (!features->list.fields[s].of_item) {
+            count = keys_add(features, s, &slot->a, &slot->b, request->keys, count);
+        }
+        slot->count = count - slot->first;
+    }
+}
+
+/* The keys of slot number `s`, which depends on the item. */
+static int slot_fill(const struct feature_request *request, int s, const struct catalog_view *item,
+                     const float *dense, uint64_t *keys, int count) {
+    const struct feature_field *field = &request->features->list.fields[s];
+    const struct feature_spec *spec = &field->spec;
+    struct values a = request->slots[s].a;
+    struct values b = request->slots[s].b;
+    if (spec->kind == FEATURE_BUCKET) {
+        a = bucket_value(field, dense);
+    } else if (is_of_item(&spec->a)) {
+        a = item_values(item, &spec->a);
+    }
+    if (spec->kind == FEATURE_CROSS && is_of_item(&spec->b)) {
+        b = item_values(item, &spec->b);
+    }
+    return keys_add(request->features, s, &a, &b, keys, count);
+}
+
+static int keys_fill(const struct feature_request *request, const struct catalog_view *item,
+                     const float *dense, uint64_t *keys) {
+    int count = 0;
+    for (int s = 0; s < request->features->list.count; s++) {
         const struct request_slot *known = &request->slots[s];
-        if (known->none) {
+        if (request->features->list.fields[s].of_item) {
+            count = slot_fill(request, s, item, dense, keys, count);
             continue;
         }
-        if (known->whole) {
-            keys[count++] = known->key;
-        } else {
-            count = slot_fill(request, s, item, keys, count);
+        for (int k = 0; k < known->count && count < EXAMPLE_KEYS_MAX; k++) {
+            keys[count++] = request->keys[known->first + k];
         }
     }
     return count;
@@ -556,8 +566,8 @@ leat_status feature_begin_few(const struct features *features, const struct feat
     request->sum_mask = 0;
     memset(request->dense, 0, sizeof(request->dense));
     priors_build(request);
-    slots_build(request);
     dense_request(request);
+    slots_build(request);
     *out = request;
     return LEAT_OK;
 }
@@ -571,12 +581,12 @@ leat_status feature_begin(const struct features *features, const struct feature_
 void feature_fill_few(const struct feature_request *request, const struct feature_pairs *pairs,
                       const struct catalog_view *item, const struct tally_view *tally,
                       uint64_t *keys, int *key_count, float *dense, int *dense_count) {
-    *key_count = keys_fill(request, item, keys);
     *dense_count = features_dense_count(request->features);
     memcpy(dense, request->dense, (size_t)*dense_count * sizeof(*dense));
     dense_next(request, pairs, tally, dense);
     dense_item(request, item, tally, dense);
     dense_tasks(request, tally, dense + DENSE_FIXED);
+    *key_count = keys_fill(request, item, dense, keys);
 }
 
 void feature_fill(const struct feature_request *request, const struct catalog_view *item,

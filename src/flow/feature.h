@@ -12,39 +12,10 @@
 #include "flow/background.h"
 #include "flow/catalog.h"
 #include "flow/example.h"
+#include "flow/feature_spec.h"
 #include "flow/pairs.h"
 #include "flow/profile.h"
 #include "flow/tally.h"
-
-/* Shares are of all actions with a positive weight on the surface, or of what follows (precedes) an
- * item of the session; 0 where nothing is known. share_log: log((share + 1e-5) / 1e-5) / 4. */
-enum dense {
-    DENSE_NEXT,         /* log of a fixed mixture of the shares below: a prior of "next item" */
-    DENSE_LAST_NEXT,    /* share_log among what follows the session's last item directly */
-    DENSE_LAST_NEAR,    /* the same, within PAIRS_BACK steps */
-    DENSE_SECOND_NEXT,  /* as LAST_NEXT for the item before the last one */
-    DENSE_SESSION_NEAR, /* near shares over the session's items, faded by distance */
-    DENSE_LAST_BEFORE,  /* share_log among what comes directly before the last item */
-    DENSE_SESSION_BEFORE,
-    DENSE_UNPAIRED, /* 1 when the item never followed the last item directly */
-    DENSE_MINUTES,  /* share_log of popularity, shortest half-life */
-    DENSE_HOUR,
-    DENSE_DAY,
-    DENSE_HERE,          /* log of the share of the item's own acts that came from this region */
-    DENSE_AGE,           /* log of hours since the item was created */
-    DENSE_YOUNG,         /* 1 within its first hour */
-    DENSE_AGAIN,         /* 1 when the person acted on it lately */
-    DENSE_USER_COUNT,    /* log of the person's chances */
-    DENSE_ITEM_COUNT,    /* log of the item's chances, or acts where there are more */
-    DENSE_USER_CATEGORY, /* mean over the item's categories of the person's smoothed rate */
-    DENSE_USER_AUTHOR,   /* the person's smoothed rate with the author */
-    DENSE_FIXED
-};
-/* For each task: the log-odds of its rate on the surface (0 where nothing is known of chances), and
- * smoothed log-odds, minus the surface's, of the person, of the person lately, and of the item. An
- * unseen key gives 0. */
-enum task_dense { TASK_PRIOR, TASK_USER, TASK_USER_LATELY, TASK_ITEM, TASK_DENSE };
-enum { FEATURE_TASKS = 4 };
 
 struct features; /* the plan made from model.features; immutable */
 

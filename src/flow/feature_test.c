@@ -141,19 +141,71 @@ static void test_absent(void **context) {
 static void test_many_values(void **context) {
     (void)context;
     static struct fill f;
-    fill_open(&f, FEATURES("[category, tag, category*tag, item*category]"));
+    fill_open(&f, FEATURES("[category, tag, user*tag, item*category]"));
+    f.profile.hash = 5;
     f.item.category_count = 3;
     f.item.tag_count = 4;
     for (int i = 0; i < CATALOG_VALUES_MAX; i++) {
         f.item.categories[i] = f.item.tags[i] = 100 + (uint64_t)i;
     }
     fill(&f);
-    assert_int_equal(f.key_count, 3 + 4 + 3 * 4 + 3);
+    assert_int_equal(f.key_count, 3 + 4 + 4 + 3);
     assert_different(f.keys, f.key_count);
     f.item.category_count = f.item.tag_count = CATALOG_VALUES_MAX;
     fill(&f);
-    assert_int_equal(f.key_count, EXAMPLE_KEYS_MAX); /* 8 + 8 + 64 would be more */
+    assert_int_equal(f.key_count, 4 * CATALOG_VALUES_MAX);
+    for (int k = 0; k < f.key_count; k++) {
+        assert_int_equal(key_field(f.keys[k]), k / CATALOG_VALUES_MAX);
+    }
     assert_different(f.keys, f.key_count);
+    fill_close(&f);
+}
+
+/* A history uses the rows of the item: the same hash under its own field. */
+static void test_history(void **context) {
+    (void)context;
+    static struct fill f;
+    fill_open(&f, FEATURES("[user, history(click, 3), item, history(like, 2, target)]"));
+    f.profile.hash = 5;
+    f.profile.histories[FIXTURE_CLICK] = (struct profile_history){1, 4};
+    f.profile.histories[FIXTURE_LIKE] = (struct profile_history){0, 1};
+    f.profile.history_items[0] = f.profile.history_items[3] = f.item.hash;
+    f.profile.history_items[1] = 21;
+    f.profile.history_items[2] = 22;
+    f.profile.history_items[4] = 23; /* the fourth click: beyond what the feature asks for */
+    fill(&f);
+    assert_int_equal(f.key_count, 1 + 3 + 1 + 1);
+    const int fields[] = {0, 1, 1, 1, 2, 3};
+    for (int k = 0; k < f.key_count; k++) {
+        assert_int_equal(key_field(f.keys[k]), fields[k]);
+    }
+    assert_true(key_under(2, f.keys[3]) == f.keys[4]);
+    assert_true(key_under(2, f.keys[5]) == f.keys[4]);
+    assert_true(key_under(2, f.keys[1]) != key_under(2, f.keys[2]));
+    f.profile.history_items[2]++;
+    assert_int_equal(changed(&f), 1 << 2);
+    fill_close(&f);
+}
+
+/* The key changes where a bound is reached, and nowhere else. */
+static void test_bucket(void **context) {
+    (void)context;
+    static struct fill f;
+    fill_open(&f, FEATURES("[bucket(item_count, 0.2, 0.3), bucket(user_count, 0.2)]"));
+    uint64_t last[2] = {0, 0};
+    int steps[2] = {0, 0};
+    for (uint32_t count = 0; count < 100; count++) {
+        f.tally.total_acted = f.profile.chances[0] = count;
+        fill(&f);
+        assert_int_equal(f.key_count, 2);
+        for (int k = 0; k < 2; k++) {
+            steps[k] += f.keys[k] != last[k];
+            last[k] = f.keys[k];
+        }
+        float logs = 0.1f * (float)log1p(count);
+        assert_int_equal(steps[0], 1 + (logs >= 0.2f) + (logs >= 0.3f));
+        assert_int_equal(steps[1], 1 + (logs >= 0.2f));
+    }
     fill_close(&f);
 }
 
@@ -421,7 +473,8 @@ static void test_start(void **context) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan),          cmocka_unit_test(test_absent),
-        cmocka_unit_test(test_many_values),   cmocka_unit_test(test_context),
+        cmocka_unit_test(test_many_values),   cmocka_unit_test(test_history),
+        cmocka_unit_test(test_bucket),        cmocka_unit_test(test_context),
         cmocka_unit_test(test_pairs_by_hand), cmocka_unit_test(test_person_by_hand),
         cmocka_unit_test(test_rates_by_hand), cmocka_unit_test(test_no_chances),
         cmocka_unit_test(test_finite),        cmocka_unit_test(test_start),

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "flow/decay.h"
+#include "flow/feature_spec.h"
 
 #include <math.h>
 
@@ -14,8 +15,9 @@ enum {
     PROFILE_CONTEXT_RECORD = 2,
     PROFILE_SEEN_RECORD = 3,
     PROFILE_HIDDEN_RECORD = 4,
+    PROFILE_HISTORY_RECORD = 5, /* one an action: items, newest first; 0 where there are no more */
 };
-enum { SEEN_PART = 512 };
+enum { SEEN_PART = 512, HISTORY_FIRST = 4 };
 
 struct core_task {
     uint32_t chances, positives;
@@ -51,7 +53,17 @@ struct profile {
     const struct config *config;
     struct state *state;
     uint32_t core_size;
+    int history_max[CONFIG_ACTIONS_MAX]; /* items kept; 0: no history */
 };
+
+static leat_status plan_histories(struct profile *profile, leat_error *err) {
+    struct feature_fields fields;
+    TRY(features_fields(profile->config, &fields, err));
+    for (int a = 0; a < profile->config->action_count; a++) {
+        profile->history_max[a] = features_history_max(&fields, a);
+    }
+    return LEAT_OK;
+}
 
 leat_status profile_open(const struct config *config, struct state_budget *budget,
                          struct profile **out, leat_error *err) {
@@ -64,7 +76,10 @@ leat_status profile_open(const struct config *config, struct state_budget *budge
                                     sizeof(struct core_task) * (size_t)config->action_count);
     struct state_options options = {
         .name = "profile", .groups = (uint32_t)config->root.key_groups, .budget = budget};
-    leat_status status = state_open(&options, &profile->state, err);
+    leat_status status = plan_histories(profile, err);
+    if (status >= 0) {
+        status = state_open(&options, &profile->state, err);
+    }
     if (status < 0) {
         memory_free(profile);
         return status;
@@ -232,6 +247,50 @@ static void recent_push(struct core_record *core, const struct row *row) {
     push_front(core->recent_items, &core->recent_count, PROFILE_RECENT, row->item_hash);
     core->recent_ms[0] = row->time_ms;
     core->recent_actions[0] = row->action;
+}
+
+/* --- histories --- */
+
+/* How many items of a record there are, `max` at most. */
+static int history_count(const uint64_t *items, uint32_t size, int max) {
+    int places = (int)(size / sizeof(*items));
+    int count = 0;
+    while (count < places && count < max && items[count] != 0) {
+        count++;
+    }
+    return count;
+}
+
+static int item_find(const uint64_t *items, int count, uint64_t item) {
+    int at = 0;
+    while (at < count && items[at] != item) {
+        at++;
+    }
+    return at;
+}
+
+/* The newest place is the front; an item that is there already moves to it. Records grow by
+ * doubling. */
+static void history_push(struct profile *profile, const struct row *row) {
+    int max = row->kind == ROW_ACTION ? profile->history_max[row->action] : 0;
+    if (max == 0 || !row_is_positive(profile->config, row)) {
+        return;
+    }
+    struct state_key key = row_key(row, PROFILE_HISTORY_RECORD, (uint64_t)row->action);
+    uint32_t size = 0;
+    void *record = state_edit(profile->state, &key, &size);
+    int count = record ? history_count(record, size, max) : 0;
+    int at = record ? item_find(record, count, row->item_hash) : 0;
+    if (at == count && count < max && (uint32_t)count * sizeof(uint64_t) == size) {
+        int places = count == 0 ? HISTORY_FIRST : 2 * count;
+        places = places < max ? places : max;
+        if (state_put(profile->state, &key, (uint32_t)places * 8, &record, NULL) < 0) {
+            return;
+        }
+    }
+    uint64_t *items = record;
+    memmove(items + 1, items, (size_t)(at < max ? at : max - 1) * sizeof(*items));
+    items[0] = row->item_hash;
 }
 
 /* --- counts by task --- */
@@ -406,6 +465,7 @@ void profile_push(struct profile *profile, const struct row *row, const struct p
     } else if (row->kind == ROW_ACTION || row_is_showing(profile->config, row)) {
         core_push(profile, row);
         mark_seen(profile, row);
+        history_push(profile, row);
         taste_push(profile, row, item);
         context_push(profile, row);
     }
@@ -459,6 +519,24 @@ static void view_context(const struct context_record *context, struct profile_vi
     memcpy(out->context_values, context->values, sizeof(out->context_values));
 }
 
+static void view_histories(const struct profile *profile, struct state_key key,
+                           struct profile_view *out) {
+    int first = 0;
+    key.kind = PROFILE_HISTORY_RECORD;
+    for (int a = 0; a < profile->config->action_count; a++) {
+        uint32_t size = 0;
+        key.part = (uint64_t)a;
+        const uint64_t *items =
+            profile->history_max[a] > 0 ? state_get(profile->state, &key, &size, NULL) : NULL;
+        int count = items ? history_count(items, size, profile->history_max[a]) : 0;
+        for (int i = 0; i < count; i++) {
+            out->history_items[first + i] = items[i];
+        }
+        out->histories[a] = (struct profile_history){first, count};
+        first += count;
+    }
+}
+
 /* A person who is known; what is beyond the counts is left as it is. */
 static void view_fill(const struct profile *profile, struct state_key key,
                       const struct core_record *core, int64_t now_ms, struct profile_view *out) {
@@ -469,6 +547,7 @@ static void view_fill(const struct profile *profile, struct state_key key,
         out->session_count = 0; /* a new session begins, as it would for an event at this time */
     }
     out->category_count = out->author_count = out->context_count = 0;
+    view_histories(profile, key, out);
     key.kind = PROFILE_TASTE_RECORD;
     const struct taste_record *taste = state_get(profile->state, &key, &size, NULL);
     if (taste) {

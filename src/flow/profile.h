@@ -4,6 +4,8 @@
  * ends when an event names another one, or after flow.session_gap of idleness where events name
  * none.
  * - recent: the newest PROFILE_RECENT actions of any session with their times.
+ * - histories: per action that model.features asks one of, the newest items on which it was
+ *   positive, each once, newest first.
  * - tastes: decayed counts (half-life flow.profile_half_life) by category and by author of items
  * acted on with a positive weight; the PROFILE_TASTES largest of each are kept.
  * - per task: how often it could have happened, how often it did.
@@ -15,6 +17,7 @@
 
 #include "base/arena.h"
 #include "base/config.h"
+#include "flow/example.h"
 #include "flow/row.h"
 #include "state/state.h"
 
@@ -34,6 +37,10 @@ struct profile_taste {
     float shown;    /* decayed count of chances */
 };
 
+struct profile_history {
+    int first, count; /* among history_items */
+};
+
 struct profile_view {
     uint64_t hash; /* 0: nobody */
     /* What is beyond the counts, and beyond the actions that there are, says nothing. */
@@ -42,6 +49,8 @@ struct profile_view {
     uint64_t recent_items[PROFILE_RECENT];
     int64_t recent_ms[PROFILE_RECENT];
     int32_t recent_actions[PROFILE_RECENT];
+    struct profile_history histories[CONFIG_ACTIONS_MAX];
+    uint64_t history_items[EXAMPLE_KEYS_MAX];
     uint64_t context_names[PROFILE_CONTEXT], context_values[PROFILE_CONTEXT];
     struct profile_taste categories[PROFILE_TASTES], authors[PROFILE_TASTES];
     uint32_t chances[CONFIG_ACTIONS_MAX], positives[CONFIG_ACTIONS_MAX];

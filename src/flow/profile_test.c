@@ -9,6 +9,7 @@ enum { HISTORIES = 200, GAP_MS = 60000, HALF_LIFE_MS = 3600000 };
 static const char profile_text[] =
     "key_groups: 4\n"
     "flow: {session_gap: 1m, profile_half_life: 1h}\n" FIXTURE_ACTIONS
+    "model: {features: [item, history(click, 3), history(rate, 9), history(click, 5, target)]}\n"
     "surfaces:\n  for_you: {examples: impressions}\n";
 
 struct event {
@@ -152,6 +153,26 @@ static void check_recent(const struct history *h, int user, const struct profile
     assert_int_equal(view->recent_count, count);
 }
 
+/* The newest `max` items on which the action was positive, each once. */
+static void check_history(const struct history *h, int user, int action, int max,
+                          const struct profile_view *view) {
+    const uint64_t *items = view->history_items + view->histories[action].first;
+    int count = 0;
+    for (int i = h->count - 1; i >= 0 && count < max; i--) {
+        const struct event *e = &h->events[i];
+        bool again = false;
+        for (int k = i + 1; k < h->count; k++) {
+            const struct event *later = &h->events[k];
+            again = again || (of_user(h, k, user) && later->action == action && is_liked(later) &&
+                              later->item == e->item);
+        }
+        if (of_user(h, i, user) && e->action == action && is_liked(e) && !again) {
+            assert_int_equal(items[count++], fixture_hash('i', e->item));
+        }
+    }
+    assert_int_equal(view->histories[action].count, count);
+}
+
 static bool has_value(int item, uint64_t value, bool category) {
     return category ? category_of(item, 0) == value || category_of(item, 1) == value
                     : author_of(item) == value;
@@ -270,6 +291,9 @@ static void check_user(const struct history *h, int user, int64_t now_ms) {
     assert_int_equal(view.hash, known ? fixture_hash('u', user) : 0);
     check_session(h, user, now_ms, &view);
     check_recent(h, user, &view);
+    check_history(h, user, FIXTURE_CLICK, 5, &view);
+    check_history(h, user, FIXTURE_RATE, 9, &view);
+    assert_int_equal(view.histories[FIXTURE_LIKE].count, 0); /* no feature asks for it */
     check_tastes(h, user, now_ms, &view);
     check_counts(h, user, &view);
     check_context(h, user, &view);
