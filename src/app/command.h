@@ -19,6 +19,7 @@ int command_replay(int argc, char **argv);
 int command_simulate(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_examples(int argc, char **argv);
+int command_experiment(int argc, char **argv);
 int command_log(int argc, char **argv);
 int command_state(int argc, char **argv);
 int command_reference(int argc, char **argv);

@@ -14,6 +14,7 @@ static const struct command COMMANDS[] = {
     {"simulate", "Let a simulated audience use a server.", command_simulate},
     {"bench", "Measure speed.", command_bench},
     {"examples", "Write the examples of a log to a file.", command_examples},
+    {"experiment", "Repeat published experiments.", command_experiment},
     {"log", "Print the records of a log.", command_log},
     {"state", "Prove what state a log gives: digests.", command_state},
     {"reference", "Print the reference of the configuration.", command_reference},

@@ -31,7 +31,7 @@ const struct drift_parameter drift_parameters[] = {
     PARAMETER(ids, "Ids alive in the largest field", FIRST_IDS, 2e7, 5e4, true),
     PARAMETER(skew, "Exponent of Zipf's law", 0, 3, 1.1, false),
     PARAMETER(missing, "Share of values that are absent", 0, 0.9, 0.1, false),
-    PARAMETER(rate, "Click rate", 0.001, 0.999, 0.25, false),
+    PARAMETER(clicks, "Share of rows that are clicked", 0.001, 0.999, 0.25, false),
     PARAMETER(spread, "Deviation of the logit by single values", 0, 10, 1.4, false),
     PARAMETER(pairs, "Deviation of the logit by pairs of ids", 0, 10, 0.6, false),
     PARAMETER(factors, "Factors of the pairs", 1, DRIFT_FACTORS_MAX, 4, true),
@@ -232,7 +232,7 @@ static void set_scales(struct drift *drift) {
     for (int f = 0; f < drift->fields; f++) {
         drift->field[f].deviation = o->spread * sqrt(weights[f] / total * drift->fields / sources);
     }
-    drift->intercept = log(o->rate / (1 - o->rate)) * sqrt(1 + M_PI * variance / 8);
+    drift->intercept = log(o->clicks / (1 - o->clicks)) * sqrt(1 + M_PI * variance / 8);
 }
 
 leat_status drift_open(const struct drift_options *options, struct drift **out, leat_error *err) {

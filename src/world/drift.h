@@ -37,7 +37,7 @@ struct drift_options {
     double ids;     /* alive at a time in the largest field; fields are spaced from 4 by ratio */
     double skew;    /* exponent of Zipf's law */
     double missing; /* share of values that are absent */
-    double rate;    /* of clicks */
+    double clicks;  /* share of rows */
     double spread;  /* deviation of the logit by numbers and single ids, */
     double pairs;   /* and by pairs of ids */
     double factors; /* of v */

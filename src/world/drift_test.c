@@ -95,7 +95,7 @@ static void test_labels_follow_the_truth(void **state) {
         assert_true(expected[b] > 100);
         assert_true(fabs(clicked[b] - expected[b]) < 4 * sqrt(variance[b]));
     }
-    assert_true(fabs(total / options.rows - options.rate) < 0.05);
+    assert_true(fabs(total / options.rows - options.clicks) < 0.05);
 }
 
 /* Of one small field of ids and no numbers, so that ids come again: `*births` of them, and how far
