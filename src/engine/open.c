@@ -38,7 +38,9 @@ leat_status parts_open(struct engine *engine, leat_error *err) {
     for (int t = 0; t < engine->config->action_count; t++) {
         features_dense_start(features, t, start + t * dense);
     }
-    TRY(model_open(engine->config, dense, start, engine->metrics, &engine->model, err));
+    struct model_spec spec;
+    TRY(model_spec_of_config(engine->config, dense, &spec, err));
+    TRY(model_open(&spec, start, engine->metrics, &engine->model, err));
     struct trainer_options trainer = {.disk = engine->disk,
                                       .spill_path = engine->spill_path,
                                       .queue_max = (int)engine->config->model.queue,

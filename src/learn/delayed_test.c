@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/test.h"
-#include "learn/model.h"
+#include "learn/learn_test.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,18 +21,12 @@ static double true_p(int group) {
 }
 
 static struct model *open_model(void) {
-    struct config *config = calloc(1, sizeof(*config));
-    assert_non_null(config);
-    config->action_count = 1;
-    config->actions[0].fields.weight = 1;
-    config->model.dimension = 1;
-    config->model.rate = 0.15;
-    config->model.rate_dense = 0.01;
-    config->model.memory = 1 << 20;
-    config->root.seed = 3;
+    struct model_spec spec = spec_fixture(1, 1, 0);
+    spec.rate = 0.15f;
+    spec.rate_dense = 0.01f;
+    spec.memory = 1 << 20;
     struct model *model = NULL;
-    assert_int_equal(model_open(config, 0, NULL, NULL, &model, NULL), LEAT_OK);
-    free(config);
+    assert_int_equal(model_open(&spec, NULL, NULL, &model, NULL), LEAT_OK);
     return model;
 }
 
@@ -61,6 +55,7 @@ static double calibration_error(struct model *model) {
         scorer_score(scorer, &key, 1, NULL, &p);
         error += fabs((double)p - true_p(group)) / true_p(group) / GROUPS;
     }
+    scorer_end(scorer);
     arena_deinit(&arena);
     return error;
 }

@@ -7,6 +7,24 @@
 
 enum { LANES = 8 };
 
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_CHECKED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_CHECKED 1
+#endif
+#endif
+
+static inline float load(const float *at) {
+    float value;
+    __atomic_load(at, &value, __ATOMIC_RELAXED);
+    return value;
+}
+
+static inline void store(float *at, float value) {
+    __atomic_store(at, &value, __ATOMIC_RELAXED);
+}
+
 static inline float combine_lanes(const float p[LANES]) {
     return ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
 }
@@ -21,14 +39,14 @@ static float dot_scalar(const float *a, const float *b, int n) {
     return combine_lanes(lanes);
 }
 
-static void sums_scalar(const float *rows, int count, int n, float *sum, float *squares) {
-    memset(sum, 0, (size_t)n * sizeof(float));
-    memset(squares, 0, (size_t)n * sizeof(float));
+static void sums_scalar(const float *const *rows, const float *scales, int count, int n, float *sum,
+                        float *squares) {
     for (int r = 0; r < count; r++) {
-        const float *row = rows + (size_t)r * (size_t)n;
+        float scale = scales ? scales[r] : 1.0f;
         for (int i = 0; i < n; i++) {
-            sum[i] += row[i];
-            squares[i] += row[i] * row[i];
+            float value = scale * load(&rows[r][i]);
+            sum[i] += value;
+            squares[i] += value * value;
         }
     }
 }
@@ -51,9 +69,10 @@ static void scale_scalar(float *y, float scale, const float *x, int n) {
     }
 }
 
-static void pull_scalar(const float *q, const float *sum, const float *v, int n, float *out) {
+static void pull_scalar(const float *q, const float *sum, const float *v, float scale, int n,
+                        float *out) {
     for (int i = 0; i < n; i++) {
-        out[i] = q[i] * (sum[i] - v[i]);
+        out[i] = scale * (q[i] * (sum[i] - scale * v[i]));
     }
 }
 
@@ -61,8 +80,31 @@ static void adagrad_scalar(float *x, float *state, const float *gradient, int n,
                            float l2) {
     for (int i = 0; i < n; i++) {
         float g = gradient[i] + l2 * x[i];
-        state[i] += g * g;
-        x[i] -= rate * g / sqrtf(state[i]);
+        float s = state[i] + g * g;
+        store(&state[i], s);
+        store(&x[i], x[i] - rate * g / sqrtf(s));
+    }
+}
+
+static void rmsprop_scalar(float *x, float *state, const float *gradient, int n, float rate,
+                           float l2, float fade) {
+    for (int i = 0; i < n; i++) {
+        float g = gradient[i] + l2 * x[i];
+        float s = fade * state[i] + (1.0f - fade) * (g * g);
+        store(&state[i], s);
+        store(&x[i], x[i] - rate * g / (sqrtf(s) + KERNEL_EPSILON));
+    }
+}
+
+static void adam_scalar(float *x, float *m, float *s, const float *gradient, int n,
+                        const struct kernel_adam *step) {
+    for (int i = 0; i < n; i++) {
+        float g = gradient[i] + step->l2 * x[i];
+        float m_next = step->b1 * m[i] + (1.0f - step->b1) * g;
+        float s_next = step->b2 * s[i] + (1.0f - step->b2) * (g * g);
+        store(&m[i], m_next);
+        store(&s[i], s_next);
+        store(&x[i], x[i] - step->rate * m_next / (sqrtf(s_next * step->lift) + KERNEL_EPSILON));
     }
 }
 
@@ -75,6 +117,8 @@ static const struct kernel scalar = {
     .scale = scale_scalar,
     .pull = pull_scalar,
     .adagrad = adagrad_scalar,
+    .rmsprop = rmsprop_scalar,
+    .adam = adam_scalar,
 };
 
 const struct kernel *kernel_scalar(void) {
@@ -113,13 +157,15 @@ AVX2 static float dot_avx2(const float *a, const float *b, int n) {
 }
 
 /* One block of eight columns down all rows, so that the sums stay in registers. */
-AVX2 static void sums_avx2(const float *rows, int count, int n, float *sum, float *squares) {
+AVX2 static void sums_avx2(const float *const *rows, const float *scales, int count, int n,
+                           float *sum, float *squares) {
     for (int i = 0; i < n; i += LANES) {
         __m256i mask = mask_of(n - i);
-        __m256 s = _mm256_setzero_ps();
-        __m256 q = _mm256_setzero_ps();
+        __m256 s = _mm256_maskload_ps(sum + i, mask);
+        __m256 q = _mm256_maskload_ps(squares + i, mask);
         for (int r = 0; r < count; r++) {
-            __m256 v = _mm256_maskload_ps(rows + (size_t)r * (size_t)n + i, mask);
+            __m256 v = _mm256_maskload_ps(rows[r] + i, mask);
+            v = scales ? _mm256_mul_ps(_mm256_set1_ps(scales[r]), v) : v;
             s = _mm256_add_ps(s, v);
             q = _mm256_add_ps(q, _mm256_mul_ps(v, v));
         }
@@ -155,12 +201,15 @@ AVX2 static void scale_avx2(float *y, float scale, const float *x, int n) {
     }
 }
 
-AVX2 static void pull_avx2(const float *q, const float *sum, const float *v, int n, float *out) {
+AVX2 static void pull_avx2(const float *q, const float *sum, const float *v, float scale, int n,
+                           float *out) {
+    const __m256 factor = _mm256_set1_ps(scale);
     for (int i = 0; i < n; i += LANES) {
         __m256i mask = mask_of(n - i);
-        __m256 d =
-            _mm256_sub_ps(_mm256_maskload_ps(sum + i, mask), _mm256_maskload_ps(v + i, mask));
-        _mm256_maskstore_ps(out + i, mask, _mm256_mul_ps(_mm256_maskload_ps(q + i, mask), d));
+        __m256 scaled = _mm256_mul_ps(factor, _mm256_maskload_ps(v + i, mask));
+        __m256 d = _mm256_sub_ps(_mm256_maskload_ps(sum + i, mask), scaled);
+        d = _mm256_mul_ps(_mm256_maskload_ps(q + i, mask), d);
+        _mm256_maskstore_ps(out + i, mask, _mm256_mul_ps(factor, d));
     }
 }
 
@@ -181,6 +230,49 @@ AVX2 static void adagrad_avx2(float *x, float *state, const float *gradient, int
     }
 }
 
+AVX2 static inline __m256 decayed(const float *gradient, __m256 x, float l2, __m256i mask) {
+    return _mm256_add_ps(_mm256_maskload_ps(gradient, mask), _mm256_mul_ps(_mm256_set1_ps(l2), x));
+}
+
+/* mixed = fade old + (1 - fade) new */
+AVX2 static inline __m256 faded(__m256 old, __m256 new, float fade) {
+    return _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(fade), old),
+                         _mm256_mul_ps(_mm256_set1_ps(1.0f - fade), new));
+}
+
+AVX2 static void rmsprop_avx2(float *x, float *state, const float *gradient, int n, float rate,
+                              float l2, float fade) {
+    const __m256 epsilon = _mm256_set1_ps(KERNEL_EPSILON);
+    for (int i = 0; i < n; i += LANES) {
+        __m256i mask = mask_of(n - i);
+        __m256 value = _mm256_maskload_ps(x + i, mask);
+        __m256 g = decayed(gradient + i, value, l2, mask);
+        __m256 s = faded(_mm256_maskload_ps(state + i, mask), _mm256_mul_ps(g, g), fade);
+        __m256 step = _mm256_div_ps(_mm256_mul_ps(_mm256_set1_ps(rate), g),
+                                    _mm256_add_ps(_mm256_sqrt_ps(s), epsilon));
+        _mm256_maskstore_ps(state + i, mask, s);
+        _mm256_maskstore_ps(x + i, mask, _mm256_sub_ps(value, step));
+    }
+}
+
+AVX2 static void adam_avx2(float *x, float *m, float *s, const float *gradient, int n,
+                           const struct kernel_adam *step) {
+    const __m256 epsilon = _mm256_set1_ps(KERNEL_EPSILON);
+    for (int i = 0; i < n; i += LANES) {
+        __m256i mask = mask_of(n - i);
+        __m256 value = _mm256_maskload_ps(x + i, mask);
+        __m256 g = decayed(gradient + i, value, step->l2, mask);
+        __m256 m_next = faded(_mm256_maskload_ps(m + i, mask), g, step->b1);
+        __m256 s_next = faded(_mm256_maskload_ps(s + i, mask), _mm256_mul_ps(g, g), step->b2);
+        __m256 root = _mm256_sqrt_ps(_mm256_mul_ps(s_next, _mm256_set1_ps(step->lift)));
+        __m256 move = _mm256_div_ps(_mm256_mul_ps(_mm256_set1_ps(step->rate), m_next),
+                                    _mm256_add_ps(root, epsilon));
+        _mm256_maskstore_ps(m + i, mask, m_next);
+        _mm256_maskstore_ps(s + i, mask, s_next);
+        _mm256_maskstore_ps(x + i, mask, _mm256_sub_ps(value, move));
+    }
+}
+
 static const struct kernel avx2 = {
     .name = "avx2",
     .dot = dot_avx2,
@@ -190,10 +282,16 @@ static const struct kernel avx2 = {
     .scale = scale_avx2,
     .pull = pull_avx2,
     .adagrad = adagrad_avx2,
+    .rmsprop = rmsprop_avx2,
+    .adam = adam_avx2,
 };
 
 const struct kernel *kernel_best(void) {
+#ifdef THREAD_CHECKED
+    return &scalar;
+#else
     return __builtin_cpu_supports("avx2") ? &avx2 : &scalar;
+#endif
 }
 #else
 const struct kernel *kernel_best(void) {

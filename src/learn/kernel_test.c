@@ -27,12 +27,21 @@ static void run_all(const struct kernel *kernel, const struct work *in, int coun
                     struct work *out) {
     *out = *in;
     out->out[0] = kernel->dot(in->a, in->b, n);
-    kernel->sums(in->rows, count, n, out->out + 1, out->out + 1 + n);
+    const float *rows[ROWS_MAX];
+    for (int r = 0; r < count; r++) {
+        rows[r] = in->rows + r * n;
+    }
+    kernel->sums(rows, NULL, count, n, out->out + 1, out->out + 1 + n);
+    kernel->sums(rows, in->b, count < n ? count : n, n, out->out + 1, out->out + 1 + n);
     kernel->pairs(in->a, in->b, n, out->rows);
-    kernel->pull(in->a, in->b, in->c, n, out->rows + n);
+    kernel->pull(in->a, in->b, in->c, in->d[0], n, out->rows + n);
     kernel->add_scaled(out->c, in->a[0], in->b, n);
     kernel->scale(out->rows + 2 * n, in->a[0], in->b, n);
     kernel->adagrad(out->a, out->d, in->b, n, 0.05f, 1e-6f);
+    kernel->rmsprop(out->a, out->d, in->c, n, 0.05f, 1e-6f, 0.99f);
+    const struct kernel_adam step = {
+        .rate = 0.01f, .lift = 1.7f, .l2 = 1e-6f, .b1 = 0.9f, .b2 = 0.999f};
+    kernel->adam(out->a, out->b, out->d, in->c, n, &step);
 }
 
 static void best_equals_scalar(void **state) {
@@ -57,12 +66,15 @@ static void scalar_is_right(void **state) {
     float a[] = {1, 2, 3}, b[] = {4, 5, 6}, c[] = {7, 8, 9}, sum[3], squares[3], out[3];
     const struct kernel *kernel = kernel_scalar();
     assert_true(kernel->dot(a, b, 3) == 32);
-    float rows[] = {1, 2, 3, 4, 5, 6};
-    kernel->sums(rows, 2, 3, sum, squares);
+    const float first[] = {1, 2, 3}, second[] = {2, 2.5f, 3}, scales[] = {1, 2};
+    const float *const rows[] = {first, second};
+    memset(sum, 0, sizeof(sum));
+    memset(squares, 0, sizeof(squares));
+    kernel->sums(rows, scales, 2, 3, sum, squares);
     assert_true(sum[0] == 5 && sum[2] == 9 && squares[0] == 17 && squares[2] == 45);
     kernel->pairs(sum, squares, 3, out);
     assert_true(out[0] == 4 && out[1] == 10 && out[2] == 18);
-    kernel->pull(a, b, c, 3, out);
+    kernel->pull(a, b, c, 1, 3, out);
     assert_true(out[0] == -3 && out[1] == -6 && out[2] == -9);
     kernel->add_scaled(out, 2, a, 3);
     assert_true(out[0] == -1 && out[1] == -2 && out[2] == -3);
@@ -71,6 +83,19 @@ static void scalar_is_right(void **state) {
     float x[] = {1}, n[] = {16}, g[] = {3};
     kernel->adagrad(x, n, g, 1, 0.5f, 0);
     assert_true(n[0] == 25 && fabs(x[0] - 0.7) < 1e-6);
+    const float v[] = {2}, q[] = {3}, whole[] = {10};
+    kernel->pull(q, whole, v, 0.5f, 1, out);
+    assert_true(out[0] == 0.5f * 3 * (10 - 0.5f * 2));
+    x[0] = 1;
+    n[0] = 4;
+    kernel->rmsprop(x, n, g, 1, 0.5f, 0, 0.5f);
+    assert_true(n[0] == 6.5f && fabs(x[0] - (1 - 1.5 / sqrt(6.5))) < 1e-6);
+    float m[] = {1};
+    const struct kernel_adam step = {.rate = 0.5f, .lift = 2, .b1 = 0.5f, .b2 = 0.75f};
+    x[0] = 1;
+    n[0] = 4;
+    kernel->adam(x, m, n, g, 1, &step);
+    assert_true(m[0] == 2 && n[0] == 5.25f && fabs(x[0] - (1 - 1 / sqrt(10.5))) < 1e-6);
 }
 
 static void sigmoid_is_close(void **state) {

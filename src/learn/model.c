@@ -4,103 +4,103 @@
 #include <math.h>
 #include <string.h>
 
-/* New embeddings are uniform within +-this: large enough that the products of a factorisation
- * machine have a gradient at all (at 0 they have none), small enough that a new id changes no
- * score. */
-#define EMBEDDING_SPREAD 0.03f
-/* Inputs beyond this are cut: a single wild value must not take a weight out of float's range. */
-#define INPUT_MAX 1e6f
-
 /* --- life --- */
 
-static float *new_floats(int count) {
-    return memory_zalloc((size_t)count * sizeof(float));
+static void shape_from(struct model *model) {
+    const struct model_spec *spec = &model->spec;
+    int dimension = spec->network == NETWORK_LOGISTIC ? 0 : spec->dimension;
+    int levels = 0;
+    for (int t = 0; t < spec->task_count; t++) {
+        levels += spec->tasks[t].levels;
+    }
+    struct model_shape *shape = &model->shape;
+    *shape = (struct model_shape){
+        .tasks = spec->task_count,
+        .own = spec->network == NETWORK_TOWERS ? 0 : spec->task_count,
+        .dimension = dimension,
+        .dense_count = spec->dense_count,
+        .block = 1 + spec->dense_count + dimension,
+    };
+    shape->weights = shape->own + dimension;
+    shape->thresholds = shape->tasks * shape->block;
+    shape->dense = shape->thresholds + levels;
+    model->kernel = kernel_best();
+    model->optimiser = (struct optimiser){
+        .kind = spec->optimiser,
+        .tasks = shape->own,
+        .dimension = dimension,
+        .rate = spec->rate,
+        .l2 = spec->l2,
+        .kernel = model->kernel,
+    };
+    for (int f = 0; f < spec->field_count; f++) {
+        model->shares = model->shares || spec->fields[f].shares != f;
+    }
 }
 
 static leat_status allocate(struct model *model, leat_error *err) {
-    const struct model_shape *shape = &model->shape;
-    int width = optimiser_width(&model->optimiser);
-    int dense = model_shape_dense(shape);
-    int gathered = EXAMPLE_KEYS_MAX * shape->weights;
-    model->dense = new_floats(dense);
-    model->dense_first = new_floats(dense);
-    model->dense_state = new_floats(dense);
-    model->row = new_floats(width);
-    model->fresh = new_floats(width);
-    model->pass.values = new_floats(gathered);
-    model->gradient.rows = new_floats(gathered);
-    model->gradient.dense = new_floats(dense);
-    if (!model->dense || !model->dense_first || !model->dense_state || !model->row ||
-        !model->fresh || !model->pass.values || !model->gradient.rows || !model->gradient.dense) {
-        return error_memory(err, (size_t)(2 * gathered + 4 * dense + 2 * width) * sizeof(float));
+    size_t dense = (size_t)model->shape.dense;
+    model->dense_state_count = dense * (model->spec.optimiser == MODEL_ADAM ? 2 : 1);
+    model->dense = memory_zalloc(dense * sizeof(float));
+    model->dense_first = memory_zalloc(dense * sizeof(float));
+    model->dense_state = memory_zalloc(model->dense_state_count * sizeof(float));
+    if (!model->dense || !model->dense_first || !model->dense_state) {
+        return error_memory(err, (2 * dense + model->dense_state_count) * sizeof(float));
     }
     return LEAT_OK;
 }
 
-static void shape_from(struct model *model, const struct config *config, int dense_count) {
-    model->shape = (struct model_shape){
-        .tasks = config->action_count,
-        .dimension = (int)config->model.dimension,
-        .dense_count = dense_count,
-        .weights = config->action_count + (int)config->model.dimension,
-        .block = 1 + dense_count + (int)config->model.dimension,
-    };
-    model->optimiser = (struct optimiser){
-        .kind = (enum optimiser_kind)config->model.optimiser,
-        .tasks = model->shape.tasks,
-        .dimension = model->shape.dimension,
-        .rate = (float)config->model.rate,
-        .l2 = (float)config->model.l2,
-        .kernel = kernel_best(),
-    };
-    for (int t = 0; t < model->shape.tasks; t++) {
-        model->interaction_first[t] = config->actions[t].fields.weight < 0 ? -1.0f : 1.0f;
-    }
-    model->rate_dense = (float)config->model.rate_dense;
-    model->seed = (uint64_t)config->root.seed;
-    model->pass.kernel = model->optimiser.kernel;
-}
-
-/* b = 0, u as given, h as actions of that sign want it. */
-static void dense_first_fill(struct model *model, const float *dense_start) {
+/* b = 0, u as given, h as actions of that sign want it; thresholds one apart. */
+static void first_fill(struct model *model, const float *dense_start) {
     const struct model_shape *shape = &model->shape;
+    float *thresholds = model->dense_first + shape->thresholds;
     for (int t = 0; t < shape->tasks; t++) {
+        const struct model_task *task = &model->spec.tasks[t];
         float *u = model->dense_first + t * shape->block + 1;
         for (int i = 0; dense_start && i < shape->dense_count; i++) {
             u[i] = dense_start[t * shape->dense_count + i];
         }
         for (int f = 0; f < shape->dimension; f++) {
-            u[shape->dense_count + f] = model->interaction_first[t];
+            u[shape->dense_count + f] = task->negative ? -1.0f : 1.0f;
+        }
+        for (int k = 0; k < task->levels; k++) {
+            *thresholds++ = (float)k;
         }
     }
 }
 
-leat_status model_open(const struct config *config, int dense_count, const float *dense_start,
+static leat_status model_build(struct model *model, const float *dense_start, leat_error *err) {
+    if (model->spec.network != NETWORK_FM && model->spec.network != NETWORK_LOGISTIC) {
+        return error_set(err, LEAT_UNSUPPORTED, "network '%s' is not built",
+                         model_network_name(model->spec.network));
+    }
+    struct table_options options = {
+        .width = optimiser_width(&model->optimiser),
+        .bytes_max = model->spec.memory,
+    };
+    TRY(table_create(&options, &model->table, err));
+    TRY(allocate(model, err));
+    TRY(fm_create(model, err));
+    first_fill(model, dense_start);
+    model_reset_dense(model);
+    return LEAT_OK;
+}
+
+leat_status model_open(const struct model_spec *spec, const float *dense_start,
                        struct metrics *metrics, struct model **out, leat_error *err) {
-    INVARIANT(dense_count >= 0 && dense_count <= EXAMPLE_DENSE_MAX, "%d dense", dense_count);
-    INVARIANT(config->action_count <= EXAMPLE_TASKS_MAX, "%d tasks", config->action_count);
-    INVARIANT(config->model.dimension <= MODEL_DIMENSION_MAX, "dimension %d",
-              (int)config->model.dimension);
+    TRY(model_spec_check(spec, err));
     struct model *model = memory_zalloc(sizeof(*model));
     if (!model) {
         return error_memory(err, sizeof(*model));
     }
-    shape_from(model, config, dense_count);
+    model->spec = *spec;
     model->metrics = metrics;
-    struct table_options options = {
-        .width = optimiser_width(&model->optimiser),
-        .bytes_max = config->model.memory,
-    };
-    leat_status status = table_create(&options, &model->table, err);
-    if (status >= 0) {
-        status = allocate(model, err);
-    }
+    shape_from(model);
+    leat_status status = model_build(model, dense_start, err);
     if (status < 0) {
         model_close(model);
         return status;
     }
-    dense_first_fill(model, dense_start);
-    model_reset_dense(model);
     *out = model;
     return LEAT_OK;
 }
@@ -109,24 +109,16 @@ void model_close(struct model *model) {
     if (!model) {
         return;
     }
+    fm_destroy(model->fm);
     table_destroy(model->table);
     memory_free(model->dense);
     memory_free(model->dense_first);
     memory_free(model->dense_state);
-    memory_free(model->row);
-    memory_free(model->fresh);
-    memory_free(model->pass.values);
-    memory_free(model->gradient.rows);
-    memory_free(model->gradient.dense);
     memory_free(model);
 }
 
-void model_reset_dense(struct model *model) {
-    int count = model_shape_dense(&model->shape);
-    memcpy(model->dense, model->dense_first, (size_t)count * sizeof(float));
-    for (int i = 0; i < count; i++) {
-        model->dense_state[i] = OPTIMISER_DENSE_FIRST;
-    }
+const struct model_spec *model_spec(const struct model *model) {
+    return &model->spec;
 }
 
 int model_tasks(const struct model *model) {
@@ -138,212 +130,150 @@ uint64_t model_rows(const struct model *model) {
 }
 
 uint64_t model_bytes(const struct model *model) {
-    size_t floats = (size_t)(4 * model_shape_dense(&model->shape) +
-                             2 * EXAMPLE_KEYS_MAX * model->shape.weights);
-    return table_bytes(model->table) + sizeof(*model) + floats * sizeof(float);
+    size_t dense = (size_t)model->shape.dense * 2 + model->dense_state_count;
+    return table_bytes(model->table) + sizeof(*model) + dense * sizeof(float) + fm_bytes(model);
+}
+
+const struct table *model_table(const struct model *model) {
+    return model->table;
 }
 
 const char *model_kernel(void) {
     return kernel_best()->name;
 }
 
-/* --- forward: learning and scoring --- */
+void model_counts(const struct model *model, struct model_counts *out) {
+    const struct counters *counters = &model->counters;
+    *out = (struct model_counts){
+        .examples = atomic_load_explicit(&counters->examples, memory_order_relaxed),
+        .steps = atomic_load_explicit(&counters->steps, memory_order_relaxed),
+        .empty = atomic_load_explicit(&counters->empty, memory_order_relaxed),
+        .not_finite = atomic_load_explicit(&counters->not_finite, memory_order_relaxed),
+        .exploded = atomic_load_explicit(&counters->exploded, memory_order_relaxed),
+        .unknown = atomic_load_explicit(&counters->unknown, memory_order_relaxed),
+    };
+}
 
-/* A value that is not finite says nothing. */
-static float clean(float value) {
+/* --- what both kinds of networks use --- */
+
+float model_clean(float value) {
     if (!isfinite(value)) {
         return 0.0f;
     }
     return value > INPUT_MAX ? INPUT_MAX : value < -INPUT_MAX ? -INPUT_MAX : value;
 }
 
-static void set_inputs(const struct model_shape *shape, struct pass *pass, const float *dense,
-                       int count) {
-    for (int i = 0; i < shape->dense_count; i++) {
-        pass->x[i] = i < count ? clean(dense[i]) : 0.0f;
+static void fresh_row(void *context, uint64_t key, float *row) {
+    const struct model *model = context;
+    optimiser_fresh(&model->optimiser, model->spec.seed, key, model->spec.spread, row);
+}
+
+void model_rows_for(struct model *model, const uint64_t *keys, int count, bool add, uint32_t now_s,
+                    uint32_t *rows) {
+    if (!add) {
+        table_find_batch(model->table, keys, count, rows);
+        return;
+    }
+    uint64_t refused = table_refused(model->table);
+    table_at_batch(model->table, keys, count, now_s, fresh_row, model, rows);
+    uint64_t more = table_refused(model->table) - refused;
+    if (more > 0) {
+        metrics_add(model->metrics, METRIC_table_refused_total, more);
     }
 }
 
-void model_forward(const struct model_shape *shape, const float *dense, struct pass *pass) {
-    const struct kernel *kernel = pass->kernel;
-    kernel->sums(pass->values, pass->count, shape->weights, pass->sum, pass->squares);
-    kernel->pairs(pass->sum + shape->tasks, pass->squares + shape->tasks, shape->dimension,
-                  pass->pairs);
-    for (int t = 0; t < shape->tasks; t++) {
-        const float *b = dense + t * shape->block;
-        const float *u = b + 1;
-        const float *h = u + shape->dense_count;
-        float products = kernel->dot(h, pass->pairs, shape->dimension);
-        float inputs = kernel->dot(u, pass->x, shape->dense_count);
-        pass->logits[t] = (*b + pass->sum[t]) + (products + inputs);
+void model_reset_dense(struct model *model) {
+    memcpy(model->dense, model->dense_first, (size_t)model->shape.dense * sizeof(float));
+    bool sums = model->spec.optimiser == MODEL_ADAGRAD || model->spec.optimiser == MODEL_FTRL;
+    for (size_t i = 0; i < model->dense_state_count; i++) {
+        model->dense_state[i] = sums ? OPTIMISER_DENSE_FIRST : 0.0f;
     }
+    model->steps = 0;
+}
+
+void model_step_dense(struct model *model, int first, int count, const float *gradient) {
+    float *weights = model->dense + first;
+    float *state = model->dense_state + first;
+    float rate = model->spec.rate_dense;
+    if (model->spec.optimiser == MODEL_ADAM) {
+        struct kernel_adam step = model->optimiser.adam;
+        step.rate *= rate;
+        model->kernel->adam(weights, state, state + model->shape.dense, gradient, count, &step);
+        return;
+    }
+    if (model->spec.optimiser == MODEL_RMSPROP) {
+        model->kernel->rmsprop(weights, state, gradient, count, rate, 0.0f, OPTIMISER_RMSPROP_FADE);
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        state[i] *= OPTIMISER_DENSE_FADE;
+    }
+    model->kernel->adagrad(weights, state, gradient, count, rate, 0.0f);
+}
+
+float model_predict(const struct model *model, const float *dense, int task, float logit) {
+    const float *thresholds = dense + model->shape.thresholds;
+    for (int t = 0; t < task; t++) {
+        thresholds += model->spec.tasks[t].levels;
+    }
+    return loss_predict(&model->spec.tasks[task], thresholds, logit);
 }
 
 /* --- learning --- */
 
-static uint32_t add_row(struct model *model, uint64_t key) {
-    optimiser_fresh(&model->optimiser, model->seed, key, EMBEDDING_SPREAD, model->fresh);
-    bool added = false;
-    uint32_t row = table_at(model->table, key, model->fresh, &added);
-    if (row == TABLE_NONE) {
-        metrics_add(model->metrics, METRIC_table_refused_total, 1);
-    }
-    return row;
-}
+/* A row of a minibatch that points into an example. */
+struct lone {
+    struct minibatch batch;
+    uint32_t offsets[2];
+    float targets[MODEL_TASKS_MAX], weights[MODEL_TASKS_MAX];
+    float x[MODEL_DENSE_MAX];
+    float log_odds;
+    uint32_t time;
+};
 
-void model_gather(struct model *model, const struct example *example) {
-    struct pass *pass = &model->pass;
-    int keys = example->key_count < EXAMPLE_KEYS_MAX ? example->key_count : EXAMPLE_KEYS_MAX;
-    uint32_t found[EXAMPLE_KEYS_MAX];
-    table_find_batch(model->table, example->keys, keys, found);
-    int weights = model->shape.weights;
-    pass->count = 0;
-    for (int i = 0; i < keys; i++) {
-        uint32_t row = found[i] != TABLE_NONE ? found[i] : add_row(model, example->keys[i]);
-        if (row != TABLE_NONE) {
-            memcpy(pass->values + pass->count * weights, table_row(model->table, row),
-                   (size_t)weights * sizeof(float));
-            pass->rows[pass->count++] = row;
-        }
-    }
-    set_inputs(&model->shape, pass, example->dense, example->dense_count);
-}
-
-/* Of a fake negative or its positive; see model.h. The prediction has no gradient here. */
-static float fake_weight(float logit, bool positive) {
-    float p = kernel_sigmoid(logit);
-    return positive ? 1.0f + p : (1.0f - p) * (1.0f + p);
-}
-
-/* Of the logits: weight (p - y) for the tasks of the mask, 0 for the others. */
-static void logit_gradients(const struct model *model, const struct example *example, float *out) {
-    float weight = clean(example->weight);
-    float log_odds = clean(example->log_odds);
-    bool fake = example->flags & EXAMPLE_FAKE;
-    for (int t = 0; t < model->shape.tasks; t++) {
-        float logit = model->pass.logits[t];
-        float p = kernel_sigmoid(logit + log_odds);
-        bool positive = example->labels >> t & 1u;
-        float y = positive ? 1.0f : 0.0f;
-        float importance = fake ? fake_weight(logit, positive) : 1.0f;
-        out[t] = example->mask >> t & 1u ? weight * importance * (p - y) : 0.0f;
-    }
-}
-
-void model_gradient(struct model *model, const struct example *example) {
+static void lone_fill(const struct model *model, const struct example *example, struct lone *lone) {
     const struct model_shape *shape = &model->shape;
-    const struct kernel *kernel = model->pass.kernel;
-    const struct pass *pass = &model->pass;
-    model_forward(shape, model->dense, &model->pass);
-    float g[EXAMPLE_TASKS_MAX];
-    logit_gradients(model, example, g);
-    float q[MODEL_DIMENSION_MAX] = {0}; /* of the pairwise products, over all tasks */
     for (int t = 0; t < shape->tasks; t++) {
-        const float *h = model->dense + t * shape->block + 1 + shape->dense_count;
-        float *out = model->gradient.dense + t * shape->block;
-        kernel->add_scaled(q, g[t], h, shape->dimension);
-        out[0] = g[t];
-        kernel->scale(out + 1, g[t], pass->x, shape->dense_count);
-        kernel->scale(out + 1 + shape->dense_count, g[t], pass->pairs, shape->dimension);
+        lone->targets[t] = example->labels >> t & 1u ? 1.0f : 0.0f;
+        lone->weights[t] = example->mask >> t & 1u ? example->weight : 0.0f;
     }
-    for (int i = 0; i < pass->count; i++) {
-        float *out = model->gradient.rows + i * shape->weights;
-        const float *v = pass->values + i * shape->weights + shape->tasks;
-        memcpy(out, g, (size_t)shape->tasks * sizeof(float));
-        kernel->pull(q, pass->sum + shape->tasks, v, shape->dimension, out + shape->tasks);
+    for (int i = 0; i < shape->dense_count; i++) {
+        lone->x[i] = i < example->dense_count ? example->dense[i] : 0.0f;
     }
-}
-
-/* Dense weights of one task: a step in a copy, then relaxed stores for the scorers. */
-static void step_task(struct model *model, int task) {
-    int block = model->shape.block;
-    int at = task * block;
-    float next[1 + EXAMPLE_DENSE_MAX + MODEL_DIMENSION_MAX];
-    memcpy(next, model->dense + at, (size_t)block * sizeof(float));
-    for (int i = 0; i < block; i++) {
-        model->dense_state[at + i] *= OPTIMISER_DENSE_FADE;
-    }
-    model->pass.kernel->adagrad(next, model->dense_state + at, model->gradient.dense + at, block,
-                                model->rate_dense, 0.0f);
-    for (int i = 0; i < block; i++) {
-        __atomic_store(&model->dense[at + i], &next[i], __ATOMIC_RELAXED);
-    }
-}
-
-void model_step(struct model *model, const struct example *example) {
-    int width = optimiser_width(&model->optimiser);
-    for (int i = 0; i < model->pass.count; i++) {
-        uint32_t row = model->pass.rows[i];
-        memcpy(model->row, table_row(model->table, row), (size_t)width * sizeof(float));
-        optimiser_step(&model->optimiser, model->row,
-                       model->gradient.rows + i * model->shape.weights);
-        table_store(model->table, row, model->row, width);
-    }
-    for (int t = 0; t < model->shape.tasks; t++) {
-        if (example->mask >> t & 1u) {
-            step_task(model, t);
-        }
-    }
+    lone->log_odds = example->log_odds;
+    lone->time = example->shown_ms > 0 ? (uint32_t)(example->shown_ms / 1000) : 0;
+    lone->offsets[0] = 0;
+    lone->offsets[1] = (uint32_t)example->key_count;
+    lone->batch = (struct minibatch){
+        .count = 1,
+        .tasks = shape->tasks,
+        .dense_count = shape->dense_count,
+        .offsets = lone->offsets,
+        .keys = example->keys,
+        .dense = lone->x,
+        .targets = lone->targets,
+        .weights = lone->weights,
+        .log_odds = &lone->log_odds,
+        .times = &lone->time,
+    };
 }
 
 void model_learn(struct model *model, const struct example *example) {
-    uint32_t tasks = (1u << model->shape.tasks) - 1u;
-    if ((example->mask & tasks) == 0 || clean(example->weight) <= 0.0f) {
-        return; /* says nothing: its ids get no rows */
-    }
-    model_gather(model, example);
-    model_gradient(model, example);
-    model_step(model, example);
+    struct lone lone;
+    bool fake = example->flags & EXAMPLE_FAKE;
+    lone_fill(model, example, &lone);
+    fm_batch(model, &lone.batch, &fake, true, NULL);
 }
 
-/* --- scoring --- */
-
-struct scorer {
-    const struct table *table;
-    struct model_shape shape;
-    float *dense;
-    struct pass pass;
-};
-
-leat_status scorer_begin(const struct model *model, struct arena *arena, struct scorer **out,
-                         leat_error *err) {
-    const struct model_shape *shape = &model->shape;
-    struct scorer *scorer = arena_alloc(arena, sizeof(*scorer));
-    int dense = model_shape_dense(shape);
-    float *copy = arena_alloc(arena, (size_t)dense * sizeof(float));
-    size_t gathered = (size_t)(EXAMPLE_KEYS_MAX * shape->weights) * sizeof(float);
-    float *values = arena_alloc(arena, gathered);
-    if (!scorer || !copy || !values) {
-        return error_memory(err, sizeof(*scorer) + (size_t)dense * sizeof(float) + gathered);
-    }
-    for (int i = 0; i < dense; i++) {
-        __atomic_load(&model->dense[i], &copy[i], __ATOMIC_RELAXED);
-    }
-    scorer->table = model->table;
-    scorer->shape = *shape;
-    scorer->dense = copy;
-    scorer->pass.kernel = model->pass.kernel;
-    scorer->pass.values = values;
-    *out = scorer;
-    return LEAT_OK;
+void model_reach(struct model *model, uint64_t sequence) {
+    (void)model;
+    (void)sequence; /* step by step nothing waits */
 }
 
-void scorer_score(struct scorer *scorer, const uint64_t *keys, int key_count, const float *dense,
-                  float *out) {
-    struct pass *pass = &scorer->pass;
-    int weights = scorer->shape.weights;
-    int count = key_count < EXAMPLE_KEYS_MAX ? key_count : EXAMPLE_KEYS_MAX;
-    table_find_batch(scorer->table, keys, count, pass->rows);
-    pass->count = 0;
-    for (int i = 0; i < count; i++) {
-        if (pass->rows[i] != TABLE_NONE) {
-            table_read(scorer->table, pass->rows[i], pass->values + pass->count * weights, weights);
-            pass->count++;
-        }
-    }
-    set_inputs(&scorer->shape, pass, dense, scorer->shape.dense_count);
-    model_forward(&scorer->shape, scorer->dense, pass);
-    for (int t = 0; t < scorer->shape.tasks; t++) {
-        out[t] = kernel_sigmoid(pass->logits[t]);
-    }
+void model_learn_batch(struct model *model, const struct minibatch *batch, float *predictions) {
+    fm_batch(model, batch, NULL, true, predictions);
+}
+
+void model_predict_batch(struct model *model, const struct minibatch *batch, float *predictions) {
+    fm_batch(model, batch, NULL, false, predictions);
 }

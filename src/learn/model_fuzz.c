@@ -11,17 +11,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { TASKS = 2, DIMENSION = 3, DENSE = 1, WIDTH = 2 * (TASKS + DIMENSION) };
-enum { HEAD_BYTES = 24 + 8 * TASKS * (1 + DENSE + DIMENSION), TABLE_HEAD_BYTES = 24 };
+enum { HEAD_FIXED = 16, TABLE_HEAD_BYTES = 24, SPEC_BYTES_MAX = 1 << 16 };
 
 static struct model *open_model(void) {
-    static struct config config;
-    config.action_count = TASKS;
-    config.model.dimension = DIMENSION;
-    config.model.rate = 0.1;
-    config.model.rate_dense = 0.1;
-    config.model.memory = 1 << 20;
+    struct model_spec spec = spec_fixture(TASKS, DIMENSION, DENSE);
+    spec.memory = 1 << 20;
     struct model *model = NULL;
-    leat_status status = model_open(&config, DENSE, NULL, NULL, &model, NULL);
+    leat_status status = model_open(&spec, NULL, NULL, &model, NULL);
     INVARIANT(status == LEAT_OK, "status %d", status);
     return model;
 }
@@ -42,10 +38,25 @@ static bool mend(struct bytes *bytes, size_t from, size_t count, size_t to) {
     return true;
 }
 
+/* Where the table begins, after putting right what stands before it; 0: nowhere. */
+static size_t mend_head(struct bytes *bytes) {
+    uint32_t spec;
+    uint64_t body;
+    if (bytes->size < HEAD_FIXED) {
+        return 0;
+    }
+    memcpy(&spec, bytes->data + 8, sizeof(spec));
+    size_t at = HEAD_FIXED + (size_t)spec;
+    if (spec > SPEC_BYTES_MAX || !mend(bytes, 0, at, at) || at + 16 > bytes->size) {
+        return 0;
+    }
+    memcpy(&body, bytes->data + at + 8, sizeof(body));
+    return body <= bytes->size && mend(bytes, at + 8, body, at + 8 + body) ? at + 16 + body : 0;
+}
+
 static void mend_all(struct bytes *bytes) {
-    size_t table = HEAD_BYTES + sizeof(uint64_t);
-    if (!mend(bytes, 0, HEAD_BYTES, HEAD_BYTES) ||
-        !mend(bytes, table, TABLE_HEAD_BYTES, table + TABLE_HEAD_BYTES)) {
+    size_t table = mend_head(bytes);
+    if (table == 0 || !mend(bytes, table, TABLE_HEAD_BYTES, table + TABLE_HEAD_BYTES)) {
         return;
     }
     size_t at = table + TABLE_HEAD_BYTES + sizeof(uint64_t);

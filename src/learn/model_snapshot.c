@@ -1,10 +1,19 @@
 /* Freezing, writing, restoring and digesting a model.
  *
- *   0 u32 magic "lmdl"   4 u16 version (1)   6 u16 optimiser   8 u32 tasks   12 u32 dimension
- *  16 u32 dense inputs  20 u32 0
- *  24 f32 dense weights, then f32 their optimiser state       (model_internal.h draws them)
- *     u64 checksum of all before it (XXH3-64)
- *     the table (table_snapshot.c) */
+ *   head   0 u32 magic "lmdl"   4 u16 version (2)   6 u16 0   8 u32 bytes of the spec   12 u32 0
+ *         16 the spec (model_spec.c)
+ *            u64 checksum of all before it (XXH3-64)
+ *   body   u64 its bytes, up to the checksum
+ *            u64 steps   u32 dense weights   u32 floats of their optimiser's state
+ *            f32 dense weights, then f32 the state           (model_internal.h draws them)
+ *            u64 checksum of the body, its size included
+ *          the table (table_snapshot.c)
+ *
+ * Version 1, of factorisation machines only, is read:
+ *
+ *   0 u32 magic   4 u16 version (1)   6 u16 optimiser   8 u32 tasks   12 u32 dimension
+ *  16 u32 dense inputs  20 u32 0  24 f32 dense weights, then f32 their optimiser state
+ *     u64 checksum of all before it, and the table */
 #include "base/hash.h"
 #include "base/memory.h"
 #include "learn/model_internal.h"
@@ -12,7 +21,13 @@
 #include <string.h>
 
 #define MODEL_MAGIC 0x6C646D6Cu
-enum { MODEL_VERSION = 1 };
+enum {
+    MODEL_VERSION = 2,
+    HEAD_FIXED = 16,
+    CHECKSUM_BYTES = 8,
+    SPEC_BYTES_MAX = 64 << 10,
+    V1_FIXED = 24,
+};
 
 struct model_snapshot {
     struct table_snapshot *table;
@@ -20,20 +35,46 @@ struct model_snapshot {
 };
 
 static size_t dense_bytes(const struct model *model) {
-    return (size_t)model_shape_dense(&model->shape) * sizeof(float);
+    return (size_t)model->shape.dense * sizeof(float);
 }
 
-/* Everything before the table but the checksum. */
+static size_t moment_bytes(const struct model *model) {
+    return model->dense_state_count * sizeof(float);
+}
+
+/* --- writing --- */
+
+static void put_checksum(struct bytes *out, size_t from) {
+    uint64_t checksum = out->failed ? 0 : hash_bytes(out->data + from, out->size - from);
+    bytes_put_u64(out, checksum);
+}
+
 static void write_head(const struct model *model, struct bytes *out) {
+    struct bytes spec;
+    bytes_init(&spec);
+    model_spec_write(&model->spec, &spec);
+    out->failed = out->failed || spec.failed;
     bytes_put_u32(out, MODEL_MAGIC);
     bytes_put_u16(out, MODEL_VERSION);
-    bytes_put_u16(out, (uint16_t)model->optimiser.kind);
-    bytes_put_u32(out, (uint32_t)model->shape.tasks);
-    bytes_put_u32(out, (uint32_t)model->shape.dimension);
-    bytes_put_u32(out, (uint32_t)model->shape.dense_count);
+    bytes_put_u16(out, 0);
+    bytes_put_u32(out, (uint32_t)spec.size);
     bytes_put_u32(out, 0);
+    bytes_append(out, spec.data, spec.size);
+    put_checksum(out, 0);
+    bytes_deinit(&spec);
+}
+
+static size_t body_bytes(const struct model *model) {
+    return sizeof(uint64_t) + 2 * sizeof(uint32_t) + dense_bytes(model) + moment_bytes(model);
+}
+
+static void write_body(const struct model *model, struct bytes *out) {
+    bytes_put_u64(out, body_bytes(model));
+    bytes_put_u64(out, model->steps);
+    bytes_put_u32(out, (uint32_t)model->shape.dense);
+    bytes_put_u32(out, (uint32_t)model->dense_state_count);
     bytes_append(out, model->dense, dense_bytes(model));
-    bytes_append(out, model->dense_state, dense_bytes(model));
+    bytes_append(out, model->dense_state, moment_bytes(model));
 }
 
 leat_status model_freeze(struct model *model, struct model_snapshot **out, leat_error *err) {
@@ -43,9 +84,9 @@ leat_status model_freeze(struct model *model, struct model_snapshot **out, leat_
     }
     bytes_init(&snapshot->head);
     write_head(model, &snapshot->head);
-    uint64_t checksum =
-        snapshot->head.failed ? 0 : hash_bytes(snapshot->head.data, snapshot->head.size);
-    bytes_put_u64(&snapshot->head, checksum);
+    size_t body = snapshot->head.size;
+    write_body(model, &snapshot->head);
+    put_checksum(&snapshot->head, body);
     leat_status status = bytes_status(&snapshot->head, err);
     if (status >= 0) {
         status = table_freeze(model->table, &snapshot->table, err);
@@ -73,20 +114,152 @@ void model_snapshot_release(struct model_snapshot *snapshot) {
     memory_free(snapshot);
 }
 
+leat_status model_digest(struct model *model, uint64_t *out, leat_error *err) {
+    struct bytes body;
+    bytes_init(&body);
+    write_body(model, &body);
+    uint64_t table = 0;
+    leat_status status = bytes_status(&body, err);
+    if (status >= 0) {
+        status = table_digest(model->table, &table, err);
+    }
+    if (status >= 0) {
+        *out = hash_mix(hash_bytes(body.data, body.size), table);
+    }
+    bytes_deinit(&body);
+    return status;
+}
+
+/* --- reading --- */
+
+/* A piece of the input with its checksum at its end. */
+static leat_status check_checksum(const struct bytes *piece, const char *name, leat_error *err) {
+    uint64_t checksum;
+    size_t size = piece->size - sizeof(checksum);
+    memcpy(&checksum, piece->data + size, sizeof(checksum));
+    return checksum == hash_bytes(piece->data, size)
+               ? LEAT_OK
+               : error_set(err, LEAT_CORRUPT, "model %s: checksum %016llx is wrong", name,
+                           (unsigned long long)checksum);
+}
+
+static leat_status read_more(struct bytes *piece, size_t count, state_source source, void *context,
+                             leat_error *err) {
+    uint8_t *at = bytes_extend(piece, count);
+    return at ? source(context, at, count, err) : bytes_status(piece, err);
+}
+
+/* The first bytes, the same in all versions. */
+static leat_status read_version(struct bytes *piece, state_source source, void *context,
+                                uint16_t *version, leat_error *err) {
+    TRY(read_more(piece, 8, source, context, err));
+    struct bytes_reader reader = bytes_reader_of(piece->data, piece->size);
+    uint32_t magic = bytes_get_u32(&reader);
+    *version = bytes_get_u16(&reader);
+    if (magic != MODEL_MAGIC) {
+        return error_set(err, LEAT_CORRUPT, "model head: magic %08x", magic);
+    }
+    if (*version < 1 || *version > MODEL_VERSION) {
+        return error_set(err, LEAT_UNSUPPORTED, "model version %u; this build reads 1 to %d",
+                         *version, MODEL_VERSION);
+    }
+    return LEAT_OK;
+}
+
+/* After read_version said 2. */
+static leat_status read_spec(struct bytes *piece, state_source source, void *context,
+                             struct model_spec *out, leat_error *err) {
+    TRY(read_more(piece, HEAD_FIXED - 8, source, context, err));
+    struct bytes_reader reader = bytes_reader_of(piece->data + 6, piece->size - 6);
+    uint16_t zero = bytes_get_u16(&reader);
+    uint32_t size = bytes_get_u32(&reader);
+    if (zero != 0 || bytes_get_u32(&reader) != 0 || size > SPEC_BYTES_MAX) {
+        return error_set(err, LEAT_CORRUPT, "model head: a description of %u bytes", size);
+    }
+    TRY(read_more(piece, size + CHECKSUM_BYTES, source, context, err));
+    TRY(check_checksum(piece, "head", err));
+    reader = bytes_reader_of(piece->data + HEAD_FIXED, size);
+    TRY(model_spec_read(&reader, out, err));
+    return reader.at == reader.end
+               ? LEAT_OK
+               : error_set(err, LEAT_CORRUPT, "model head: bytes behind its description");
+}
+
+leat_status model_describe(state_source source, void *context, struct model_spec *out,
+                           leat_error *err) {
+    struct bytes piece;
+    bytes_init(&piece);
+    uint16_t version = 0;
+    leat_status status = read_version(&piece, source, context, &version, err);
+    if (status >= 0) {
+        status = version == 1 ? error_set(err, LEAT_UNSUPPORTED,
+                                          "a model of version 1 does not say what it is; open it "
+                                          "with its configuration")
+                              : read_spec(&piece, source, context, out, err);
+    }
+    bytes_deinit(&piece);
+    return status;
+}
+
+static leat_status body_apply(struct model *model, const struct bytes *piece, leat_error *err) {
+    struct bytes_reader reader = bytes_reader_of(piece->data, piece->size - CHECKSUM_BYTES);
+    (void)bytes_get_u64(&reader);
+    uint64_t steps = bytes_get_u64(&reader);
+    uint32_t dense = bytes_get_u32(&reader);
+    uint32_t state = bytes_get_u32(&reader);
+    const uint8_t *weights = bytes_get_raw(&reader, dense_bytes(model));
+    const uint8_t *states = bytes_get_raw(&reader, moment_bytes(model));
+    if (reader.failed || reader.at != reader.end || dense != (uint32_t)model->shape.dense ||
+        state != model->dense_state_count) {
+        return error_set(err, LEAT_CORRUPT, "model body: %u dense weights and %u of their state",
+                         dense, state);
+    }
+    model->steps = steps;
+    memcpy(model->dense, weights, dense_bytes(model));
+    memcpy(model->dense_state, states, moment_bytes(model));
+    return LEAT_OK;
+}
+
+static leat_status read_body(struct model *model, state_source source, void *context,
+                             leat_error *err) {
+    struct bytes piece;
+    bytes_init(&piece);
+    leat_status status = read_more(&piece, sizeof(uint64_t), source, context, err);
+    if (status >= 0) {
+        struct bytes_reader reader = bytes_reader_of(piece.data, piece.size);
+        uint64_t size = bytes_get_u64(&reader);
+        status = size == body_bytes(model)
+                     ? read_more(&piece, size + CHECKSUM_BYTES, source, context, err)
+                     : error_set(err, LEAT_CORRUPT, "model body: %llu bytes, not %llu",
+                                 (unsigned long long)size, (unsigned long long)body_bytes(model));
+    }
+    if (status >= 0) {
+        status = check_checksum(&piece, "body", err);
+    }
+    if (status >= 0) {
+        status = body_apply(model, &piece, err);
+    }
+    bytes_deinit(&piece);
+    return status;
+}
+
 /* The stored shape must be the model's: weights of another shape mean nothing here. */
-static leat_status check_shape(const struct model *model, struct bytes_reader *reader,
-                               leat_error *err) {
+static leat_status check_shape_v1(const struct model *model, struct bytes_reader *reader,
+                                  leat_error *err) {
     uint16_t kind = bytes_get_u16(reader);
     uint32_t tasks = bytes_get_u32(reader);
     uint32_t dimension = bytes_get_u32(reader);
     uint32_t dense_count = bytes_get_u32(reader);
     const struct model_shape *shape = &model->shape;
-    if (kind != model->optimiser.kind || tasks != (uint32_t)shape->tasks ||
-        dimension != (uint32_t)shape->dimension || dense_count != (uint32_t)shape->dense_count) {
+    if (model->spec.network != NETWORK_FM || kind > MODEL_FTRL ||
+        kind != (uint16_t)model->spec.optimiser || tasks != (uint32_t)shape->tasks ||
+        dimension != (uint32_t)shape->dimension || dense_count != (uint32_t)shape->dense_count ||
+        shape->thresholds != shape->dense) {
         return error_set(err, LEAT_CONFLICT,
-                         "the stored model has optimiser %u, %u tasks, dimension %u, %u dense "
-                         "inputs; the configuration says %d, %d, %d, %d",
-                         kind, tasks, dimension, dense_count, (int)model->optimiser.kind,
+                         "the stored model is an fm with optimiser %u, %u tasks, dimension %u, %u "
+                         "dense inputs; the configuration says %s, %d, %d, %d, %d",
+                         kind, tasks, dimension, dense_count,
+                         model_network_name(model->spec.network), (int)model->spec.optimiser,
                          shape->tasks, shape->dimension, shape->dense_count);
     }
     return bytes_get_u32(reader) == 0
@@ -94,57 +267,38 @@ static leat_status check_shape(const struct model *model, struct bytes_reader *r
                : error_set(err, LEAT_CORRUPT, "model head: bytes 20 to 23 are not zero");
 }
 
-static leat_status check_head(const struct model *model, struct bytes_reader *reader,
-                              leat_error *err) {
-    uint32_t magic = bytes_get_u32(reader);
-    if (magic != MODEL_MAGIC) {
-        return error_set(err, LEAT_CORRUPT, "model head: magic %08x", magic);
-    }
-    uint16_t version = bytes_get_u16(reader);
-    if (version != MODEL_VERSION) {
-        return error_set(err, LEAT_UNSUPPORTED, "model version %u; this build reads %d", version,
-                         MODEL_VERSION);
-    }
-    return check_shape(model, reader, err);
+/* The shape is looked at before the checksum: the size follows from the shape. */
+static leat_status read_v1(struct model *model, struct bytes *piece, state_source source,
+                           void *context, leat_error *err) {
+    TRY(read_more(piece, V1_FIXED - 8, source, context, err));
+    struct bytes_reader reader = bytes_reader_of(piece->data + 6, piece->size - 6);
+    TRY(check_shape_v1(model, &reader, err));
+    TRY(read_more(piece, 2 * dense_bytes(model) + CHECKSUM_BYTES, source, context, err));
+    TRY(check_checksum(piece, "head", err));
+    memcpy(model->dense, piece->data + V1_FIXED, dense_bytes(model));
+    memcpy(model->dense_state, piece->data + V1_FIXED + dense_bytes(model), dense_bytes(model));
+    return LEAT_OK;
 }
 
-/* The shape is looked at before the checksum: its size follows from the shape. */
-static leat_status read_head(struct model *model, const uint8_t *head, size_t size,
-                             leat_error *err) {
-    struct bytes_reader reader = bytes_reader_of(head, size);
-    TRY(check_head(model, &reader, err));
-    const uint8_t *weights = bytes_get_raw(&reader, dense_bytes(model));
-    const uint8_t *state = bytes_get_raw(&reader, dense_bytes(model));
-    uint64_t checksum = bytes_get_u64(&reader);
-    if (reader.failed || checksum != hash_bytes(head, size - sizeof(checksum))) {
-        return error_set(err, LEAT_CORRUPT, "model head: checksum %016llx is wrong",
-                         (unsigned long long)checksum);
-    }
-    memcpy(model->dense, weights, dense_bytes(model));
-    memcpy(model->dense_state, state, dense_bytes(model));
-    return LEAT_OK;
+static leat_status read_v2(struct model *model, struct bytes *piece, state_source source,
+                           void *context, leat_error *err) {
+    struct model_spec stored;
+    TRY(read_spec(piece, source, context, &stored, err));
+    TRY(model_spec_agree(&stored, &model->spec, err));
+    return read_body(model, source, context, err);
 }
 
 leat_status model_restore(struct model *model, state_source source, void *context,
                           leat_error *err) {
-    enum { FIXED_BYTES = 24, CHECKSUM_BYTES = 8 };
-    size_t size = FIXED_BYTES + 2 * dense_bytes(model) + CHECKSUM_BYTES;
-    uint8_t *head = memory_alloc(size);
-    if (!head) {
-        return error_memory(err, size);
-    }
-    leat_status status = source(context, head, FIXED_BYTES, err);
+    struct bytes piece;
+    bytes_init(&piece);
+    uint16_t version = 0;
+    leat_status status = read_version(&piece, source, context, &version, err);
     if (status >= 0) {
-        struct bytes_reader reader = bytes_reader_of(head, FIXED_BYTES);
-        status = check_head(model, &reader, err);
+        status = version == 1 ? read_v1(model, &piece, source, context, err)
+                              : read_v2(model, &piece, source, context, err);
     }
-    if (status >= 0) {
-        status = source(context, head + FIXED_BYTES, size - FIXED_BYTES, err);
-    }
-    if (status >= 0) {
-        status = read_head(model, head, size, err);
-    }
-    memory_free(head);
+    bytes_deinit(&piece);
     if (status >= 0) {
         status = table_restore(model->table, source, context, err);
     }
@@ -153,20 +307,4 @@ leat_status model_restore(struct model *model, state_source source, void *contex
         return status;
     }
     return LEAT_OK;
-}
-
-leat_status model_digest(struct model *model, uint64_t *out, leat_error *err) {
-    struct bytes head;
-    bytes_init(&head);
-    write_head(model, &head);
-    uint64_t table = 0;
-    leat_status status = bytes_status(&head, err);
-    if (status >= 0) {
-        status = table_digest(model->table, &table, err);
-    }
-    if (status >= 0) {
-        *out = hash_mix(hash_bytes(head.data, head.size), table);
-    }
-    bytes_deinit(&head);
-    return status;
 }

@@ -7,6 +7,7 @@
 #ifndef LEARN_MODEL_SPEC_H
 #define LEARN_MODEL_SPEC_H
 
+#include "base/bytes.h"
 #include "base/config.h"
 #include "flow/feature_key.h"
 
@@ -19,6 +20,9 @@ enum {
     MODEL_DIMENSION_MAX = 256,
     MODEL_HIDDEN_MAX = 4096,
     MODEL_EXPERTS_MAX = 16,
+    MODEL_LEVELS_MAX = 8,
+    MODEL_BATCH_MAX = 8192, /* examples of a step */
+    MODEL_SHARDS_MAX = 16,
 };
 
 /* How the embeddings of one field's keys become one vector of `dimension`. POOL_TARGET: weighted by
@@ -36,10 +40,12 @@ struct model_field {
     bool of_item;     /* two towers: on the item's side */
 };
 
-/* regression: P = sigmoid(logit) learnt with a positive's weight = its value (weighted logistic
- * regression: Covington et al., RecSys 2016), so that exp(logit) is the expected value. ordinal:
- * the value falls into `levels` classes, one threshold each above the same logit. retrieval:
- * softmax over the batch's items, minus log q (Yi et al., RecSys 2019). */
+/* regression: every example is a negative of weight 1 and a positive of the weight of its value, so
+ * that exp(logit) is the expected value (weighted logistic regression: Covington et al., RecSys
+ * 2016, whose positives give up their weight as a negative). ordinal: is the value at least
+ * edges[k]?, for each of `levels` edges; one learnt threshold each below the same logit; predicts
+ * the expected value. retrieval: softmax over the batch's items, minus log q (Yi et al., RecSys
+ * 2019); two towers only. */
 enum model_head { HEAD_BINARY, HEAD_REGRESSION, HEAD_ORDINAL, HEAD_RETRIEVAL };
 
 struct model_task {
@@ -47,6 +53,8 @@ struct model_task {
     enum model_head head;
     float weight;  /* of its loss */
     bool negative; /* worth less than nothing: its interactions start with the opposite sign */
+    int levels;    /* HEAD_ORDINAL: 1 to MODEL_LEVELS_MAX; else 0 */
+    float edges[MODEL_LEVELS_MAX]; /* rising, above 0 */
 };
 
 /* In the order of the choices of model.network. */
@@ -89,5 +97,33 @@ struct model_spec {
     uint64_t seed;
     int64_t memory; /* bytes of the table at most */
 };
+
+/* What features and tasks are called. */
+struct model_names {
+    int field_count, task_count;
+    const char *const *fields; /* texts of less than MODEL_NAME_MAX bytes, borrowed */
+    const char *const *tasks;
+    int dense_count;
+};
+
+/* All settings by section `model`, for given fields and tasks: who reads files. Fields pool by sum
+ * and have rows of their own. LEAT_INVALID names what does not fit together. */
+leat_status model_spec_of_names(const struct config *config, const struct model_names *names,
+                                struct model_spec *out, leat_error *err);
+
+/* LEAT_INVALID names the first setting that is out of its bounds, or does not go with others. */
+leat_status model_spec_check(const struct model_spec *spec, leat_error *err);
+/* LEAT_CONFLICT names the first setting in which weights of `stored` mean nothing to `wanted`.
+ * Rates, penalties, the size of a batch and the budget may differ. */
+leat_status model_spec_agree(const struct model_spec *stored, const struct model_spec *wanted,
+                             leat_error *err);
+
+/* As bytes, and back: LEAT_CORRUPT, LEAT_INVALID. */
+void model_spec_write(const struct model_spec *spec, struct bytes *out);
+leat_status model_spec_read(struct bytes_reader *reader, struct model_spec *out, leat_error *err);
+
+const char *model_network_name(enum model_network network);
+const char *model_optimiser_name(enum model_optimiser optimiser);
+const char *model_head_name(enum model_head head);
 
 #endif

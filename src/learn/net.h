@@ -82,8 +82,9 @@ void net_forward_items(struct net_work *work, const float *parameters,
 int net_tower_width(const struct net_plan *plan);
 void net_towers(struct net_work *work, const float *parameters, const struct net_input *input,
                 float *user_vectors, float *item_vectors);
-/* After net_towers of the same input: as net_backward, from the gradients of the two vectors (before
- * which they were of unit length). For losses over a batch, where every user meets every item. */
+/* After net_towers of the same input: as net_backward, from the gradients of the two vectors
+ * (before which they were of unit length). For losses over a batch, where every user meets every
+ * item. */
 void net_towers_backward(struct net_work *work, const float *parameters,
                          const struct net_input *input, const float *user_gradients,
                          const float *item_gradients, float *parameter_gradients,

@@ -332,6 +332,30 @@ uint32_t table_at(struct table *table, uint64_t key, const float *fresh, bool *a
     return row;
 }
 
+void table_at_batch(struct table *table, const uint64_t *keys, int count, uint32_t now_s,
+                    table_fresh fresh, void *context, uint32_t *rows) {
+    (void)now_s;
+    float row[1024];
+    INVARIANT(table->width <= (int)(sizeof(row) / sizeof(row[0])), "width %d", table->width);
+    table_find_batch(table, keys, count, rows);
+    for (int i = 0; i < count; i++) {
+        if (rows[i] == TABLE_NONE) {
+            bool added = false;
+            fresh(context, keys[i], row);
+            rows[i] = table_at(table, keys[i], row, &added);
+        }
+    }
+}
+
+float *table_change(struct table *table, uint32_t row) {
+    uint32_t slab = row >> table->slab_shift;
+    if (__builtin_expect(table->guarded[slab], 0)) {
+        table_snapshot_save(table, slab);
+    }
+    uint32_t within = row & (table_slab_rows(table) - 1);
+    return slab_floats(table, table_slab(table, slab)) + (size_t)within * (size_t)table->width;
+}
+
 void table_store(struct table *table, uint32_t row, const float *values, int count) {
     uint32_t slab = row >> table->slab_shift;
     if (__builtin_expect(table->guarded[slab], 0)) {

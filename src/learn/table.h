@@ -45,6 +45,22 @@ uint32_t table_at(struct table *table, uint64_t key, const float *fresh, bool *a
  * aside first). */
 void table_store(struct table *table, uint32_t row, const float *values, int count);
 
+/* What a key that has no row gets: fills `width` floats. A function of the key only. */
+typedef void (*table_fresh)(void *context, uint64_t key, float *row);
+/* Finds or adds rows: rows[i] for keys[i], TABLE_NONE where one is refused (counted). */
+void table_at_batch(struct table *table, const uint64_t *keys, int count, uint32_t now_s,
+                    table_fresh fresh, void *context, uint32_t *rows);
+/* For who changes a row in place by relaxed stores: announces the change first. */
+float *table_change(struct table *table, uint32_t row);
+
+/* Around look-ups of other threads and the use of the rows found. */
+static inline void table_enter(const struct table *table) {
+    (void)table;
+}
+static inline void table_leave(const struct table *table) {
+    (void)table;
+}
+
 uint64_t table_rows(const struct table *table);
 uint64_t table_bytes(const struct table *table);
 uint64_t table_refused(const struct table *table);

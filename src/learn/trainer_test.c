@@ -232,16 +232,9 @@ static void pushing_does_not_allocate(void **state) {
 /* --- the trainer --- */
 
 static struct model *new_model(void) {
-    struct config *config = calloc(1, sizeof(*config));
-    assert_non_null(config);
-    config->action_count = 2;
-    config->model.dimension = 8;
-    config->model.rate = 0.1;
-    config->model.rate_dense = 0.1;
-    config->model.memory = 4 << 20;
+    struct model_spec spec = spec_fixture(2, 8, DENSE);
     struct model *model = NULL;
-    assert_int_equal(model_open(config, DENSE, NULL, NULL, &model, NULL), LEAT_OK);
-    free(config);
+    assert_int_equal(model_open(&spec, NULL, NULL, &model, NULL), LEAT_OK);
     return model;
 }
 
@@ -554,6 +547,7 @@ static void *score_on(void *argument) {
         arena_reset(&arena);
         INVARIANT(scorer_begin(reader->model, &arena, &scorer, NULL) == LEAT_OK, "no scorer");
         scorer_score(scorer, drawn.keys, drawn.example.key_count, drawn.dense, out);
+        scorer_end(scorer);
         INVARIANT(out[0] >= 0 && out[0] <= 1, "score %f", (double)out[0]);
     }
     arena_deinit(&arena);

@@ -278,6 +278,7 @@ static void check_scored(struct world *w, const struct model *model, const struc
     assert_memory_equal(c->dense, dense, (size_t)dense_count * sizeof(*dense));
     assert_int_equal(scorer_begin(model, &w->arena, &scorer, NULL), LEAT_OK);
     scorer_score(scorer, keys, key_count, dense, scores);
+    scorer_end(scorer);
     for (int t = 0; t < w->config->action_count; t++) {
         assert_true(c->scores[t] == scores[t]);
         assert_true(scores[t] > 0 && scores[t] < 1);
@@ -299,7 +300,9 @@ static void test_score(void **context) {
     }
     struct model *model;
     int dense_count = features_dense_count(flow_features(w.flow));
-    assert_int_equal(model_open(w.config, dense_count, NULL, NULL, &model, NULL), LEAT_OK);
+    struct model_spec spec;
+    assert_int_equal(model_spec_of_config(w.config, dense_count, &spec, NULL), LEAT_OK);
+    assert_int_equal(model_open(&spec, NULL, NULL, &model, NULL), LEAT_OK);
     static struct ranked candidates[ITEMS];
     int count = ITEMS;
     for (int i = 0; i < ITEMS; i++) {

@@ -47,8 +47,10 @@ leat_status rank_score(const struct rank_request *request, struct ranked *candid
     TRY(feature_begin(flow_features(request->flow), &request->moment->feature, arena, &features,
                       err));
     TRY(scorer_begin(request->model, arena, &scorer, err));
-    for (int i = 0; i < count; i++) {
-        TRY(score_one(request, features, scorer, &candidates[i], arena, err));
+    leat_status status = LEAT_OK;
+    for (int i = 0; status >= 0 && i < count; i++) {
+        status = score_one(request, features, scorer, &candidates[i], arena, err);
     }
-    return LEAT_OK;
+    scorer_end(scorer);
+    return status;
 }
