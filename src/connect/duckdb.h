@@ -46,7 +46,15 @@ enum duckdb_type {
     DUCKDB_UBIGINT = 9,
     DUCKDB_FLOAT = 10,
     DUCKDB_DOUBLE = 11,
+    DUCKDB_TIMESTAMP = 12,
+    DUCKDB_DATE = 13,
     DUCKDB_VARCHAR = 17,
+    DUCKDB_TIMESTAMP_S = 20,
+    DUCKDB_TIMESTAMP_MS = 21,
+    DUCKDB_TIMESTAMP_NS = 22,
+    DUCKDB_LIST = 24,
+    DUCKDB_TIMESTAMP_TZ = 31,
+    DUCKDB_ARRAY = 33,
 };
 
 #define DUCKDB_CALLS(CALL)                                                                         \
@@ -57,6 +65,16 @@ enum duckdb_type {
     CALL(void, disconnect, (duckdb_handle *))                                                      \
     CALL(int, query, (duckdb_handle connection, const char *sql, duckdb_rows *out))                \
     CALL(const char *, result_error, (duckdb_rows *))                                              \
+    CALL(duckdb_idx, column_count, (duckdb_rows *))                                                \
+    CALL(const char *, column_name, (duckdb_rows *, duckdb_idx column))                            \
+    CALL(int, column_type, (duckdb_rows *, duckdb_idx column))                                     \
+    CALL(int, prepare, (duckdb_handle connection, const char *sql, duckdb_handle *out))            \
+    CALL(const char *, prepare_error, (duckdb_handle))                                             \
+    CALL(void, destroy_prepare, (duckdb_handle *))                                                 \
+    CALL(int, pending_prepared_streaming, (duckdb_handle prepared, duckdb_handle * out))           \
+    CALL(const char *, pending_error, (duckdb_handle))                                             \
+    CALL(int, execute_pending, (duckdb_handle pending, duckdb_rows * out))                         \
+    CALL(void, destroy_pending, (duckdb_handle *))                                                 \
     CALL(void, destroy_result, (duckdb_rows *))                                                    \
     CALL(duckdb_handle, fetch_chunk, (duckdb_rows rows))                                           \
     CALL(void, destroy_data_chunk, (duckdb_handle *))                                              \
