@@ -297,7 +297,8 @@ leat_status checkpointer_states(struct flow *flow, struct checkpoint *checkpoint
         const char *name = flow_state_name(i);
         leat_status status =
             checkpoint_restore_state(checkpoint, name, 0, groups, flow_state(flow, i), err);
-        if (status != LEAT_OK) {
+        bool absent = status == LEAT_NOT_FOUND && flow_state_unused(flow, i);
+        if (status != LEAT_OK && !absent) {
             return status < 0 ? status
                               : error_set(err, LEAT_CORRUPT, "the checkpoint has no %s", name);
         }

@@ -536,12 +536,27 @@ static void dense_item(const struct feature_request *request, const struct catal
                                           &item->author, item->author != 0);
 }
 
+static void dense_ratings(const struct feature_request *request, uint64_t item, float *dense) {
+    struct ratings_view view = {0};
+    if (request->moment.ratings) {
+        ratings_read_item(request->moment.ratings, item, request->moment.rated, &view);
+    }
+    dense[DENSE_RATING_ITEM] = view.mean;
+    dense[DENSE_RATING_NEAR] = view.near;
+    dense[DENSE_RATING_NEAREST] = view.nearest;
+}
+
 /* What an item cannot change. */
 static void dense_request(struct feature_request *request) {
     const struct profile_view *profile = request->moment.profile;
     int tasks = request->features->config->action_count;
     float *dense = request->dense;
     dense[DENSE_USER_COUNT] = count_log(most_chances(profile->chances, tasks));
+    if (request->moment.rated) {
+        dense[DENSE_RATING_USER] = request->moment.rated->mean;
+        dense[DENSE_RATING_LATELY] = request->moment.rated->lately;
+        dense[DENSE_RATING_LAST] = request->moment.rated->last;
+    }
     float *task = dense + DENSE_FIXED;
     for (int t = 0; t < request->features->tasks; t++, task += TASK_DENSE) {
         const struct prior *prior = &request->prior[t];
@@ -586,6 +601,7 @@ void feature_fill_few(const struct feature_request *request, const struct featur
     dense_next(request, pairs, tally, dense);
     dense_item(request, item, tally, dense);
     dense_tasks(request, tally, dense + DENSE_FIXED);
+    dense_ratings(request, item->hash, dense);
     *key_count = keys_fill(request, item, dense, keys);
 }
 

@@ -15,6 +15,7 @@
 #include "flow/feature_spec.h"
 #include "flow/pairs.h"
 #include "flow/profile.h"
+#include "flow/ratings.h"
 #include "flow/tally.h"
 
 struct features; /* the plan made from model.features; immutable */
@@ -38,6 +39,8 @@ struct feature_moment {
     int pairs_count;
     int context_count; /* pairs that win over the profile's */
     const struct slice *context;
+    struct ratings *ratings;            /* asked for each candidate; NULL: there are none */
+    const struct ratings_person *rated; /* what the person said of items; NULL: nothing */
 };
 
 struct feature_request;

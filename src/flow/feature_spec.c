@@ -140,6 +140,12 @@ static const char *const DENSE_NAMES[DENSE_FIXED] = {
     [DENSE_ITEM_COUNT] = "item_count",
     [DENSE_USER_CATEGORY] = "user_category",
     [DENSE_USER_AUTHOR] = "user_author",
+    [DENSE_RATING_USER] = "rating_user",
+    [DENSE_RATING_LATELY] = "rating_lately",
+    [DENSE_RATING_LAST] = "rating_last",
+    [DENSE_RATING_ITEM] = "rating_item",
+    [DENSE_RATING_NEAR] = "rating_near",
+    [DENSE_RATING_NEAREST] = "rating_nearest",
 };
 
 static const char *const TASK_NAMES[TASK_DENSE] = {
@@ -175,8 +181,11 @@ int features_dense_find(const struct config *config, struct slice name) {
 }
 
 static bool dense_of_item(int dense) {
-    int of_task = (dense - DENSE_FIXED) % TASK_DENSE;
-    return dense < DENSE_FIXED ? dense != DENSE_USER_COUNT : of_task == TASK_ITEM;
+    if (dense >= DENSE_FIXED) {
+        return (dense - DENSE_FIXED) % TASK_DENSE == TASK_ITEM;
+    }
+    return dense != DENSE_USER_COUNT && dense != DENSE_RATING_USER &&
+           dense != DENSE_RATING_LATELY && dense != DENSE_RATING_LAST;
 }
 
 /* --- the list --- */

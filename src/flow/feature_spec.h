@@ -41,6 +41,12 @@ enum dense {
     DENSE_ITEM_COUNT,    /* log of the item's chances, or acts where there are more */
     DENSE_USER_CATEGORY, /* mean over the item's categories of the person's smoothed rate */
     DENSE_USER_AUTHOR,   /* the person's smoothed rate with the author */
+    DENSE_RATING_USER,   /* of ratings.h: the person's mean */
+    DENSE_RATING_LATELY, /* the person's fading mean of deviations */
+    DENSE_RATING_LAST,   /* the person's last deviation */
+    DENSE_RATING_ITEM,   /* mean of the item's deviations */
+    DENSE_RATING_NEAR,   /* expected deviation from its neighbours */
+    DENSE_RATING_NEAREST,
     DENSE_FIXED
 };
 /* For each task: the log-odds of its rate on the surface (0 where nothing is known of chances), and

@@ -25,11 +25,13 @@ static leat_status operators_open(struct operators *operators, struct state_budg
     TRY(tally_open(config, budget, &operators->tally, err));
     TRY(pairs_open(config, budget, &operators->pairs, err));
     TRY(background_open(config, budget, &operators->background, err));
+    TRY(ratings_open(config, budget, &operators->ratings, err));
     return join_open(config, budget, operators->metrics, &operators->join, err);
 }
 
 static void operators_close(struct operators *operators) {
     join_close(operators->join);
+    ratings_close(operators->ratings);
     background_close(operators->background);
     pairs_close(operators->pairs);
     tally_close(operators->tally);
@@ -190,6 +192,8 @@ static void moment_fill(const struct flow *flow, int surface, int64_t now_ms,
         .pairs_count = count,
         .context_count = context_count,
         .context = context,
+        .ratings = flow->operators.ratings,
+        .rated = &out->rated,
     };
 }
 
@@ -197,6 +201,7 @@ void flow_moment_read(const struct flow *flow, struct slice user, int surface, i
                       const struct slice *context, int context_count, struct arena *arena,
                       struct flow_moment *out) {
     profile_read(flow->operators.profile, user, now_ms, &out->profile);
+    ratings_read_person(flow->operators.ratings, user, &out->rated);
     moment_fill(flow, surface, now_ms, context, context_count, arena, out);
 }
 
@@ -209,10 +214,14 @@ void flow_set_now(struct flow *flow, int64_t now_ms) {
 }
 
 static const char *const state_names[FLOW_STATES] = {"dedup", "catalog",    "profile", "tally",
-                                                     "pairs", "background", "join"};
+                                                     "pairs", "background", "join",    "ratings"};
 
 const char *flow_state_name(int index) {
     return state_names[index];
+}
+
+bool flow_state_unused(const struct flow *flow, int index) {
+    return strcmp(state_names[index], "ratings") == 0 && !ratings_any(flow->operators.ratings);
 }
 
 struct state *flow_state(const struct flow *flow, int index) {
@@ -220,7 +229,7 @@ struct state *flow_state(const struct flow *flow, int index) {
         dedup_state(flow->operators.dedup),     catalog_state(flow->operators.catalog),
         profile_state(flow->operators.profile), tally_state(flow->operators.tally),
         pairs_state(flow->operators.pairs),     background_state(flow->operators.background),
-        join_state(flow->operators.join)};
+        join_state(flow->operators.join),       ratings_state(flow->operators.ratings)};
     return states[index];
 }
 
@@ -259,6 +268,9 @@ struct pairs *flow_pairs(const struct flow *flow) {
 }
 struct background *flow_background(const struct flow *flow) {
     return flow->operators.background;
+}
+struct ratings *flow_ratings(const struct flow *flow) {
+    return flow->operators.ratings;
 }
 const struct features *flow_features(const struct flow *flow) {
     return flow->operators.features;

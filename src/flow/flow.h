@@ -1,13 +1,13 @@
 /* Flow: the operators wired together. What it computes is this, row by row in log order:
  *
  *   row -> dedup -> [features looked up] -> join -> catalog -> profile -> pairs -> tally,
- *          background                        |
+ *          background, ratings               |
  *                                            +-> examples (in rising order of sequence)
  *
  * Time moves first: before a row is applied, everything due at its append time has fired. The keyed
- * records of dedup, profile, pairs, join and of tally's items depend only on the order of rows
- * within their key group. What is kept for a whole surface (the background, tally's top lists) or
- * for the whole catalogue (its lists) has one key, so its group sees every row of that surface.
+ * records of dedup, profile, pairs, ratings, join and of tally's items depend only on the order of
+ * rows within their key group. What is kept for a whole surface (the background, tally's top lists)
+ * or for the whole catalogue (its lists) has one key, so its group sees every row of that surface.
  * Examples are made at their row, from the state as it stood before the row was counted.
  *
  * How it is computed (piece.h): some hundred rows at a time, in phases, in parallel over key-group
@@ -28,12 +28,13 @@
 #include "flow/feature.h"
 #include "flow/pairs.h"
 #include "flow/profile.h"
+#include "flow/ratings.h"
 #include "flow/tally.h"
 #include "state/state.h"
 
 struct flow;
 
-enum { FLOW_STATES = 7 };
+enum { FLOW_STATES = 8 };
 
 struct flow_options {
     const struct config *config; /* borrowed for the flow's life */
@@ -86,6 +87,9 @@ uint64_t flow_collisions(const struct flow *flow);
 /* The operators' states in a fixed order, for checkpoints and digests. */
 struct state *flow_state(const struct flow *flow, int index); /* 0..FLOW_STATES */
 const char *flow_state_name(int index);
+/* A checkpoint without this state is whole: nothing of it would ever be kept. (Checkpoints from
+ * before there were ratings, where nobody rates.) */
+bool flow_state_unused(const struct flow *flow, int index);
 /* After all states were restored: rebuilds what is derived. */
 leat_status flow_restored(struct flow *flow, leat_error *err);
 
@@ -95,6 +99,7 @@ struct profile *flow_profile(const struct flow *flow);
 struct tally *flow_tally(const struct flow *flow);
 struct pairs *flow_pairs(const struct flow *flow);
 struct background *flow_background(const struct flow *flow);
+struct ratings *flow_ratings(const struct flow *flow);
 const struct features *flow_features(const struct flow *flow);
 const struct config *flow_config(const struct flow *flow);
 
@@ -103,6 +108,7 @@ struct flow_moment {
     struct profile_view profile;
     struct background_view background;
     struct pairs_view pairs[PAIRS_BACK];
+    struct ratings_person rated;
     struct feature_moment feature; /* points into the above */
 };
 /* `context` (pairs) wins over what is known of the person. */

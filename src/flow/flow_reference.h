@@ -35,12 +35,14 @@ static inline void reference_open(struct reference *r, const struct config *conf
     assert_int_equal(tally_open(config, &r->budget, &o->tally, NULL), LEAT_OK);
     assert_int_equal(pairs_open(config, &r->budget, &o->pairs, NULL), LEAT_OK);
     assert_int_equal(background_open(config, &r->budget, &o->background, NULL), LEAT_OK);
+    assert_int_equal(ratings_open(config, &r->budget, &o->ratings, NULL), LEAT_OK);
     assert_int_equal(join_open(config, &r->budget, r->metrics, &o->join, NULL), LEAT_OK);
 }
 
 static inline void reference_close(struct reference *r) {
     struct operators *o = &r->operators;
     join_close(o->join);
+    ratings_close(o->ratings);
     background_close(o->background);
     pairs_close(o->pairs);
     tally_close(o->tally);
@@ -58,7 +60,7 @@ static inline struct state *reference_state(struct reference *r, int index) {
     struct state *const states[] = {dedup_state(o->dedup),     catalog_state(o->catalog),
                                     profile_state(o->profile), tally_state(o->tally),
                                     pairs_state(o->pairs),     background_state(o->background),
-                                    join_state(o->join)};
+                                    join_state(o->join),       ratings_state(o->ratings)};
     return states[index];
 }
 
@@ -68,6 +70,7 @@ static inline void reference_moment(struct reference *r, const struct row *row,
                                     struct flow_moment *out) {
     struct operators *o = &r->operators;
     profile_read(o->profile, row->user, row->time_ms, &out->profile);
+    ratings_read_person(o->ratings, row->user, &out->rated);
     if (row->user.data && profile_session_before(o->profile, row, out->profile.session) == 0) {
         out->profile.session_count = 0;
     }
@@ -87,6 +90,8 @@ static inline void reference_moment(struct reference *r, const struct row *row,
         .pairs_count = count,
         .context_count = row->context_count,
         .context = row->context,
+        .ratings = o->ratings,
+        .rated = &out->rated,
     };
 }
 
@@ -264,6 +269,13 @@ static inline void reference_row(struct reference *r, const struct row *row) {
             : 0;
     tally_push(o->tally, row, region);
     background_push(o->background, row);
+    if (ratings_is(o->ratings, row)) {
+        struct ratings_person before;
+        ratings_read_person(o->ratings, row->user, &before);
+        ratings_push_item(o->ratings, row, ratings_push_person(o->ratings, row), &before);
+    } else if (row->kind == ROW_FORGET && row->user.data) {
+        ratings_forget(o->ratings, row);
+    }
 }
 
 /* As flow_apply. */

@@ -83,6 +83,7 @@ static void row_begin(struct piece *piece, int index) {
         row_decode(config, piece->batch, piece->from + index, sequence, piece->now_ms[index], row);
     at->live = known && row->kind != ROW_BEAT;
     at->lookup = NULL;
+    at->rated = NULL;
     at->made = (struct piece_list){NULL, NULL};
     at->session_count = 0;
     at->region = 0;
@@ -307,6 +308,26 @@ static bool looks_up(struct piece *piece, const struct piece_row *at, int part) 
     return at->is_click || unsure || join_wants_features(piece->operators->join, row);
 }
 
+/* What the person said of items until now, for the row's features and for its rating. */
+static void rated_push(struct piece *piece, struct piece_row *at, int part) {
+    struct ratings *ratings = piece->operators->ratings;
+    const struct row *row = &at->row;
+    bool is = ratings_is(ratings, row);
+    if (row->kind == ROW_FORGET && row->user.data) {
+        ratings_forget(ratings, row);
+    }
+    if (!is && !at->lookup) {
+        return;
+    }
+    at->rated = arena_alloc(piece_arena(piece, part), sizeof(*at->rated));
+    if (!at->rated) {
+        fail(piece);
+        return;
+    }
+    ratings_read_person(ratings, row->user, at->rated);
+    at->deviation = is ? ratings_push_person(ratings, row) : 0;
+}
+
 static void user_push(struct piece *piece, struct piece_row *at, int part) {
     struct profile *profile = piece->operators->profile;
     const struct row *row = &at->row;
@@ -324,6 +345,9 @@ static void user_push(struct piece *piece, struct piece_row *at, int part) {
         at->session_part[i] = (uint8_t)piece_part_of(piece, at->session[i]);
     }
     profile_push(profile, row, &at->described);
+    if (ratings_any(piece->operators->ratings)) {
+        rated_push(piece, at, part);
+    }
     if (row->kind == ROW_ACTION) {
         static const struct profile_view nobody;
         uint64_t name = feature_region_name();
@@ -509,6 +533,9 @@ static void phase_fill(void *context, int task) {
         }
         if (at->live && at->item_part == part) {
             at->leads = tally_push_item(piece->operators->tally, &at->row, at->region);
+            if (at->rated && ratings_is(piece->operators->ratings, &at->row)) {
+                ratings_push_item(piece->operators->ratings, &at->row, at->deviation, at->rated);
+            }
         }
     }
 }
@@ -727,6 +754,7 @@ static leat_status states_failure(const struct operators *o, leat_error *err) {
     TRY(state_failure(tally_state(o->tally), err));
     TRY(state_failure(pairs_state(o->pairs), err));
     TRY(state_failure(background_state(o->background), err));
+    TRY(state_failure(ratings_state(o->ratings), err));
     return state_failure(join_state(o->join), err);
 }
 

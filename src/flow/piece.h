@@ -4,11 +4,13 @@
  *   decode    rows                 the row; append time has moved to it
  *   dedup     ids                  is it the first with its id?
  *   catalog   items                push; what the row's own item is
- *   profile   users                read for rows that make examples; push; regions
+ *   profile   users                read for rows that make examples; push; regions; ratings: what
+ *                                  the person said before; push
  *   pairs     items                read the session's items; push        | background: read, draw,
  *                                                                        |   push; catalog's lists
  *   begin     rows                 candidates, and what all of a row's features share
- *   fill      items                read tally and catalogue, make features; push tally
+ *   fill      items                read tally, ratings and catalogue, make features; push tally and
+ *                                  ratings
  *                                                                        | ring counts: read, push
  *   join      users                time, push; what comes of it          | tally's lists
  *   emit      the caller           examples in order
@@ -65,6 +67,7 @@ struct operators {
     struct pairs *pairs;
     struct background *background;
     struct join *join;
+    struct ratings *ratings;
 };
 
 /* An example on its way to be emitted. */
@@ -121,6 +124,8 @@ struct piece_row {
     int session_count;
     uint64_t session[PAIRS_BACK + 1]; /* before the row, newest first; of liked actions */
     struct piece_lookup *lookup;
+    struct ratings_person *rated; /* the person before the row, where anybody asks; in the arena */
+    float deviation;              /* of a rating */
     struct piece_list made;
 };
 

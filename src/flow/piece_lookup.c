@@ -217,6 +217,8 @@ bool piece_lookup_begin(struct piece *piece, struct piece_row *at, int part) {
         .background = &lookup->background,
         .context_count = row->context_count,
         .context = row->context,
+        .ratings = piece->operators->ratings,
+        .rated = at->rated,
     };
     return feature_begin_few(piece->operators->features, &moment, piece_arena(piece, part),
                              &lookup->request, NULL) >= 0;
