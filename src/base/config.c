@@ -33,12 +33,14 @@ struct shape {
     size_t offset; /* of the section's struct in the owner */
     const struct shape *inner;
     int inner_count;
+    bool brief;                  /* a single value stands for the section's first key */
     const struct roster *roster; /* set: the keys are names, and `section` says nothing */
 };
 
 /* Elements stand in an array of the config, each beginning with its name. */
 struct roster {
     const struct shape *element;
+    bool features; /* named as features are; else as events are */
     size_t first, stride;
     size_t count; /* offset of the int that counts them */
     int max;
@@ -47,6 +49,8 @@ struct roster {
 static_assert(offsetof(struct config_action, name) == 0, "a roster's element begins with its name");
 static_assert(offsetof(struct config_surface, name) == 0,
               "a roster's element begins with its name");
+static_assert(offsetof(struct config_field, name) == 0, "a roster's element begins with its name");
+static_assert(offsetof(struct config_task, name) == 0, "a roster's element begins with its name");
 
 static const struct shape SURFACE_INNER[] = {
     {.key = "channels",
@@ -69,6 +73,30 @@ static const struct roster SURFACES = {.element = &SURFACE,
                                        .stride = sizeof(struct config_surface),
                                        .count = offsetof(struct config, surface_count),
                                        .max = CONFIG_SURFACES_MAX};
+static const struct shape FIELD = {.section = SECTION_field_settings,
+                                   .offset = offsetof(struct config_field, settings)};
+static const struct shape TASK = {.section = SECTION_task_settings,
+                                  .offset = offsetof(struct config_task, settings)};
+static const struct roster FIELDS = {.element = &FIELD,
+                                     .features = true,
+                                     .first = offsetof(struct config, fields),
+                                     .stride = sizeof(struct config_field),
+                                     .count = offsetof(struct config, field_count),
+                                     .max = CONFIG_LIST_MAX};
+static const struct roster TASKS = {.element = &TASK,
+                                    .features = true,
+                                    .first = offsetof(struct config, tasks),
+                                    .stride = sizeof(struct config_task),
+                                    .count = offsetof(struct config, task_count),
+                                    .max = CONFIG_TASKS_MAX};
+static const struct shape MODEL_INNER[] = {
+    {.key = "network",
+     .section = SECTION_network,
+     .offset = offsetof(struct config, network),
+     .brief = true},
+    {.key = "fields", .roster = &FIELDS},
+    {.key = "tasks", .roster = &TASKS},
+};
 static const struct shape ROOT_INNER[] = {
     {.key = "log", .section = SECTION_log, .offset = offsetof(struct config, log)},
     {.key = "checkpoint",
@@ -78,7 +106,11 @@ static const struct shape ROOT_INNER[] = {
     {.key = "http", .section = SECTION_http, .offset = offsetof(struct config, http)},
     {.key = "flow", .section = SECTION_flow, .offset = offsetof(struct config, flow)},
     {.key = "runner", .section = SECTION_runner, .offset = offsetof(struct config, runner)},
-    {.key = "model", .section = SECTION_model, .offset = offsetof(struct config, model)},
+    {.key = "model",
+     .section = SECTION_model,
+     .offset = offsetof(struct config, model),
+     .inner = MODEL_INNER,
+     .inner_count = sizeof(MODEL_INNER) / sizeof(MODEL_INNER[0])},
     {.key = "actions", .roster = &ACTIONS},
     {.key = "surfaces", .roster = &SURFACES},
 };
@@ -270,10 +302,31 @@ static leat_status bind_names(const struct scope *scope, const struct field *fie
     return LEAT_OK;
 }
 
+static leat_status bind_numbers(const struct scope *scope, const struct field *field,
+                                const struct yaml_node *node, struct config_number_list *list) {
+    if (node->kind != YAML_LIST || !node->first) {
+        return fault_value(scope, field, node);
+    }
+    list->count = 0;
+    for (const struct yaml_node *item = node->first; item; item = item->next) {
+        if (list->count == CONFIG_NUMBERS_MAX) {
+            return fault(scope, item->line, item->column, "'%s.%s' has more than %d numbers",
+                         scope->path, field->key, CONFIG_NUMBERS_MAX);
+        }
+        if (item->kind != YAML_SCALAR || !config_number_add(field, item->text, list)) {
+            return fault_value(scope, field, item);
+        }
+    }
+    return LEAT_OK;
+}
+
 static leat_status bind_field(const struct scope *scope, const struct field *field,
                               const struct yaml_node *node, void *at) {
     if (field->type == FIELD_names) {
         return bind_names(scope, field, node, at);
+    }
+    if (field->type == FIELD_numbers) {
+        return bind_numbers(scope, field, node, at);
     }
     if (node->kind != YAML_SCALAR || !config_field_set(field, node->text, at)) {
         return fault_value(scope, field, node);
@@ -336,6 +389,14 @@ static struct scope scope_of(const struct scope *outer, struct slice key,
 static leat_status bind_map(const struct scope *scope, const struct shape *shape,
                             const struct yaml_node *node, char *owner);
 
+static leat_status check_feature(const struct scope *scope, const struct yaml_node *node) {
+    return feature_valid(node->key)
+               ? LEAT_OK
+               : fault(scope, node->key_line, node->key_column,
+                       "'%s' in '%s' is no name of a feature: write it as in model.features",
+                       quote(node->key).text, scope->path);
+}
+
 static leat_status check_name(const struct scope *scope, const struct yaml_node *node) {
     if (!name_valid(node->key)) {
         return fault(scope, node->key_line, node->key_column,
@@ -357,7 +418,7 @@ static leat_status bind_roster(const struct scope *scope, const struct roster *r
                                const struct yaml_node *node, char *config) {
     int *count = (int *)(void *)(config + roster->count);
     for (const struct yaml_node *child = node->first; child; child = child->next) {
-        TRY(check_name(scope, child));
+        TRY(roster->features ? check_feature(scope, child) : check_name(scope, child));
         if (*count == roster->max) {
             return fault(scope, child->key_line, child->key_column, "'%s' has more than %d names",
                          scope->path, roster->max);
@@ -382,6 +443,10 @@ static leat_status bind_inner(const struct scope *scope, const struct shape *sha
                               const struct yaml_node *node, char *owner) {
     char path[SCOPE_PATH_MAX];
     struct scope inner = scope_of(scope, node->key, path);
+    if (shape->brief && node->kind == YAML_SCALAR && node->text.size > 0) {
+        const struct field *first = &config_sections[shape->section].fields[0];
+        return bind_field(&inner, first, node, owner + shape->offset + first->offset);
+    }
     TRY(check_map(&inner, node));
     return shape->roster ? bind_roster(&inner, shape->roster, node, owner)
                          : bind_map(&inner, shape, node, owner);

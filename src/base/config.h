@@ -15,11 +15,18 @@ enum {
     CONFIG_LIST_MAX = 32,  /* names in one list */
     CONFIG_ACTIONS_MAX = 16,
     CONFIG_SURFACES_MAX = 8,
+    CONFIG_TASKS_MAX = 16,   /* with settings of their own */
+    CONFIG_NUMBERS_MAX = 16, /* in one list */
 };
 
 struct config_list {
     int count;
     char names[CONFIG_LIST_MAX][CONFIG_NAME_MAX];
+};
+
+struct config_number_list {
+    int count;
+    double values[CONFIG_NUMBERS_MAX];
 };
 
 /* Field types of api/config.def, as C types. */
@@ -31,6 +38,7 @@ typedef double config_number;
 typedef bool config_bool;
 typedef int config_choice; /* index into the choices of the field */
 typedef struct config_list config_names;
+typedef struct config_number_list config_numbers;
 
 #define CONFIG_SECTION(section, doc)                                struct config_##section {
 #define CONFIG_FIELD(section, name, type, fallback, low, high, doc) config_##type name;
@@ -55,6 +63,16 @@ struct config_surface {
     struct config_channels channels;
 };
 
+struct config_field {
+    char name[CONFIG_NAME_MAX]; /* a feature, or a column of a file */
+    struct config_field_settings settings;
+};
+
+struct config_task {
+    char name[CONFIG_NAME_MAX];
+    struct config_task_settings settings;
+};
+
 struct config {
     struct config_root root;
     struct config_log log;
@@ -64,6 +82,11 @@ struct config {
     struct config_flow flow;
     struct config_runner runner;
     struct config_model model;
+    struct config_network network;
+    int field_count;
+    struct config_field fields[CONFIG_LIST_MAX]; /* those with settings, in file order */
+    int task_count;
+    struct config_task tasks[CONFIG_TASKS_MAX];
     int action_count;
     struct config_action
         actions[CONFIG_ACTIONS_MAX]; /* in file order; the index is the task number */

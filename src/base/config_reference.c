@@ -4,7 +4,7 @@
 static const char *const TYPE_WORDS[] = {
     [FIELD_text] = "text",   [FIELD_int] = "whole number",  [FIELD_number] = "number",
     [FIELD_bool] = "bool",   [FIELD_duration] = "duration", [FIELD_size] = "size",
-    [FIELD_names] = "names", [FIELD_choice] = "choice",
+    [FIELD_names] = "names", [FIELD_numbers] = "numbers",   [FIELD_choice] = "choice",
 };
 
 static void reference_names(const char *text, struct bytes *out) {
@@ -24,7 +24,8 @@ static void reference_default(const struct field *field, struct bytes *out) {
     struct slice word = {NULL, 0};
     switch (field->type) {
     case FIELD_text: bytes_printf(out, "`%s`", field->fallback_text); break;
-    case FIELD_names: reference_names(field->fallback_text, out); break;
+    case FIELD_names:
+    case FIELD_numbers: reference_names(field->fallback_text, out); break;
     case FIELD_choice:
         for (int i = 0; i <= (int)field->fallback; i++) {
             config_choice_next(&at, &word);

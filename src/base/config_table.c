@@ -16,6 +16,7 @@ const char *const config_reserved[] = {"impression", "item",      "item_delete",
 
 #define FALLBACK_text(value)     .fallback_text = (value)
 #define FALLBACK_names(value)    .fallback_text = (value)
+#define FALLBACK_numbers(value)  .fallback_text = (value)
 #define FALLBACK_int(value)      .fallback = (double)(value)
 #define FALLBACK_number(value)   .fallback = (double)(value)
 #define FALLBACK_bool(value)     .fallback = (double)(value)
@@ -76,7 +77,8 @@ void config_value_format(enum field_type type, double value, char out[32]) {
     case FIELD_duration: format_units((int64_t)value, DURATION_UNITS, out); break;
     case FIELD_size: format_units((int64_t)value, SIZE_UNITS, out); break;
     case FIELD_bool: snprintf(out, 32, "%s", value != 0 ? "true" : "false"); break;
-    case FIELD_number: out[text_from_f64(value, out)] = 0; break;
+    case FIELD_number:
+    case FIELD_numbers: out[text_from_f64(value, out)] = 0; break;
     default: snprintf(out, 32, "%lld", (long long)value); break;
     }
 }
@@ -107,6 +109,7 @@ static const char *const RANGE_NOUNS[] = {
     [FIELD_number] = "a number",
     [FIELD_duration] = "a duration such as 10m,",
     [FIELD_size] = "a size such as 64MiB,",
+    [FIELD_numbers] = "a list of numbers, such as [1, 2],",
 };
 
 void config_field_wanted(const struct field *field, char out[CONFIG_WORDS_MAX]) {
@@ -202,7 +205,8 @@ static bool (*const SETTERS[])(const struct field *field, struct slice text, voi
 };
 
 bool config_field_set(const struct field *field, struct slice text, void *at) {
-    INVARIANT(field->type != FIELD_names, "'%s' is bound item by item", field->key);
+    INVARIANT(field->type != FIELD_names && field->type != FIELD_numbers,
+              "'%s' is bound item by item", field->key);
     return SETTERS[field->type](field, text, at);
 }
 
@@ -224,10 +228,28 @@ static void default_names(const char *text, struct config_list *list) {
     }
 }
 
+bool config_number_add(const struct field *field, struct slice text,
+                       struct config_number_list *list) {
+    bool right = set_number(field, text, &list->values[list->count]);
+    list->count += right;
+    return right;
+}
+
+static void default_numbers(const struct field *field, struct config_number_list *list) {
+    struct config_list words;
+    default_names(field->fallback_text, &words);
+    list->count = 0;
+    for (int i = 0; i < words.count; i++) {
+        bool right = config_number_add(field, slice_of(words.names[i]), list);
+        INVARIANT(right, "default '%s'", field->fallback_text);
+    }
+}
+
 void config_field_default(const struct field *field, void *at) {
     switch (field->type) {
     case FIELD_text: snprintf(at, CONFIG_TEXT_MAX, "%s", field->fallback_text); break;
     case FIELD_names: default_names(field->fallback_text, at); break;
+    case FIELD_numbers: default_numbers(field, at); break;
     case FIELD_number: *(config_number *)at = field->fallback; break;
     case FIELD_bool: *(config_bool *)at = field->fallback != 0; break;
     case FIELD_choice: *(config_choice *)at = (config_choice)field->fallback; break;

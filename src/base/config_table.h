@@ -15,6 +15,7 @@ enum field_type {
     FIELD_duration,
     FIELD_size,
     FIELD_names,
+    FIELD_numbers,
     FIELD_choice,
 };
 
@@ -56,10 +57,13 @@ extern const char config_built_in[];
 /* Kinds of events that leat gives a meaning to itself; ends with NULL. */
 extern const char *const config_reserved[];
 
-/* `at`: the field's place in its struct. Names are bound item by item, by config.c. */
+/* `at`: the field's place in its struct. Lists are bound item by item, by config.c. */
 bool config_field_set(const struct field *field, struct slice text, void *at); /* false: refused */
 void config_field_default(const struct field *field, void *at);
 void config_list_add(struct config_list *list, struct slice name); /* room was checked */
+/* Of a list of numbers; false: no number, or out of its range. Room was checked. */
+bool config_number_add(const struct field *field, struct slice text,
+                       struct config_number_list *list);
 
 void config_field_wanted(const struct field *field, char out[CONFIG_WORDS_MAX]);
 /* Durations and sizes in the largest unit that divides them, as a person would write them. */

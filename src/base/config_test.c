@@ -69,6 +69,38 @@ static void given_actions_are_the_only_ones(void **state) {
     config_destroy(config);
 }
 
+static void refused(const char *text, const char *words);
+
+static void a_model_is_drawn_briefly(void **state) {
+    (void)state;
+    struct config *config =
+        parse("model:\n"
+              "  network: {kind: dcn, cross: 3, hidden: [128, 64.5]}\n"
+              "  fields: {item: {expire: 30d, admit: 3}, user*item: {rate: 0.5}}\n"
+              "  tasks: {click: {weight: 2}}\n");
+    assert_int_equal(config->network.kind, 4);
+    assert_int_equal(config->network.cross, 3);
+    assert_int_equal(config->network.hidden.count, 2);
+    assert_int_equal(config->field_count, 2);
+    assert_string_equal(config->fields[1].name, "user*item");
+    assert_int_equal(config->fields[0].settings.admit, 3);
+    assert_float_equal(config->fields[1].settings.rate, 0.5, 0);
+    assert_float_equal(config->fields[0].settings.rate, 1, 0);
+    assert_string_equal(config->tasks[0].name, "click");
+    config_destroy(config);
+    config = parse("model: {network: mmoe}");
+    assert_int_equal(config->network.kind, 5);
+    assert_int_equal(config->network.hidden.count, 2);
+    assert_float_equal(config->network.hidden.values[0], 64, 0);
+    config_destroy(config);
+    refused("model: {network: net}",
+            "leat.yaml:1:18: 'model.network.kind' wants one of fm, logistic, fwfm, deepfm, dcn, "
+            "mmoe, ple, towers, not 'net'");
+    refused("model: {fields: {a b: {rate: 1}}}",
+            "leat.yaml:1:18: 'a b' in 'model.fields' is no name of a feature: write it as in "
+            "model.features");
+}
+
 /* --- every field, by the table --- */
 
 /* How a map of the section is written, and where its struct stands in the config. */
@@ -88,6 +120,11 @@ static const struct place PLACES[] = {
     {SECTION_flow, "{flow: {", "}}", offsetof(struct config, flow)},
     {SECTION_runner, "{runner: {", "}}", offsetof(struct config, runner)},
     {SECTION_model, "{model: {", "}}", offsetof(struct config, model)},
+    {SECTION_network, "{model: {network: {", "}}}", offsetof(struct config, network)},
+    {SECTION_field_settings, "{model: {fields: {a*b: {", "}}}}",
+     offsetof(struct config, fields[0].settings)},
+    {SECTION_task_settings, "{model: {tasks: {item: {", "}}}}",
+     offsetof(struct config, tasks[0].settings)},
     {SECTION_action_fields, "{actions: {a: {", "}}}", offsetof(struct config, actions[0].fields)},
     {SECTION_surface_fields, "{surfaces: {s: {", "}}}",
      offsetof(struct config, surfaces[0].fields)},
@@ -162,6 +199,31 @@ static void check_choices(const struct place *place, const struct field *field) 
     expect_refused(place, field, "[]", "not a list");
 }
 
+static void check_bool(const struct place *place, const struct field *field) {
+    struct config *config = NULL;
+    assert_int_equal(parse_field(place, field, "true", &config, NULL), LEAT_OK);
+    assert_true(
+        *(const config_bool *)(const void *)((const char *)config + place->offset + field->offset));
+    config_destroy(config);
+    expect_refused(place, field, "yes", "true or false");
+}
+
+static void check_numbers(const struct place *place, const struct field *field) {
+    struct config *config = NULL;
+    assert_int_equal(parse_field(place, field, "[3, 2]", &config, NULL), LEAT_OK);
+    const char *at = (const char *)config + place->offset + field->offset;
+    const struct config_number_list *list = (const void *)at;
+    assert_int_equal(list->count, 2);
+    assert_float_equal(list->values[0], 3, 0);
+    assert_float_equal(list->values[1], 2, 0);
+    config_destroy(config);
+    expect_refused(place, field, "[3, 2000000]", "a list of numbers");
+    expect_refused(place, field, "[3, x]", "a list of numbers");
+    expect_refused(place, field, "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "more than 16 numbers");
+    expect_refused(place, field, "3", "a list of numbers");
+    expect_refused(place, field, "[]", "not a list");
+}
+
 static void every_field_is_settable_and_bounded(void **state) {
     (void)state;
     int checked = 0;
@@ -171,6 +233,10 @@ static void every_field_is_settable_and_bounded(void **state) {
             const struct field *field = &section->fields[f];
             if (field->type == FIELD_choice) {
                 check_choices(&PLACES[i], field);
+            } else if (field->type == FIELD_numbers) {
+                check_numbers(&PLACES[i], field);
+            } else if (field->type == FIELD_bool) {
+                check_bool(&PLACES[i], field);
             } else if (field->type != FIELD_text && field->type != FIELD_names) {
                 check_range(&PLACES[i], field);
             }
@@ -185,7 +251,7 @@ static void defaults_are_within_their_ranges(void **state) {
     for (int i = 0; i < CONFIG_SECTION_COUNT; i++) {
         for (int f = 0; f < config_sections[i].field_count; f++) {
             const struct field *field = &config_sections[i].fields[f];
-            if (field->low < field->high) {
+            if (field->low < field->high && field->type != FIELD_numbers) {
                 assert_true(field->fallback >= field->low && field->fallback <= field->high);
             }
         }
@@ -199,7 +265,9 @@ static void expect_default(const struct field *field, const char *at) {
         assert_true(*(const config_number *)(const void *)at == field->fallback);
     } else if (field->type == FIELD_choice) {
         assert_int_equal(*(const config_choice *)(const void *)at, (int)field->fallback);
-    } else if (field->type != FIELD_names) {
+    } else if (field->type == FIELD_bool) {
+        assert_int_equal(*(const config_bool *)(const void *)at, field->fallback != 0);
+    } else if (field->type != FIELD_names && field->type != FIELD_numbers) {
         assert_int_equal(*(const int64_t *)(const void *)at, (int64_t)field->fallback);
     }
 }
@@ -571,6 +639,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(built_in_actions_and_surfaces_stand_in),
         cmocka_unit_test(given_actions_are_the_only_ones),
+        cmocka_unit_test(a_model_is_drawn_briefly),
         cmocka_unit_test(every_field_is_settable_and_bounded),
         cmocka_unit_test(defaults_are_within_their_ranges),
         cmocka_unit_test(an_empty_map_gives_every_default),

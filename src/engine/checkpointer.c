@@ -2,16 +2,34 @@
 #include "engine/engine_internal.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 
 /* --- the shape --- */
+
+/* Of the settings that came after the first: 0 where none says anything, so that checkpoints from
+ * before them are used. How a factorisation machine steps needs none of them. */
+static uint64_t later_shape(const struct config *config) {
+    const struct config_model *model = &config->model;
+    if (config->network.kind == 0 && config->field_count == 0 && config->task_count == 0 &&
+        model->spread == 0.03 && !model->calibrate && !model->evict) {
+        return 0;
+    }
+    uint64_t shape =
+        hash_bytes(&model->batch, sizeof(*model) - offsetof(struct config_model, batch));
+    shape = hash_mix(shape, hash_bytes(&config->network, sizeof(config->network)));
+    shape = hash_mix(shape, hash_bytes(config->fields, sizeof(config->fields)));
+    return hash_mix(shape, hash_bytes(config->tasks, sizeof(config->tasks)));
+}
 
 /* A hash of what state and weights depend on besides the log: another shape needs another state, so
  * a checkpoint of it is not used. Quotas, page sizes and how much an action is worth are not in it;
  * the sign of that is. */
 static uint64_t shape_of(const struct config *config) {
+    uint64_t model = hash_bytes(&config->model, offsetof(struct config_model, batch));
+    uint64_t later = later_shape(config);
     uint64_t shape = hash_mix(hash_bytes(&config->flow, sizeof(config->flow)),
-                              hash_bytes(&config->model, sizeof(config->model)));
+                              later ? hash_mix(model, later) : model);
     shape = hash_mix(shape, (uint64_t)config->root.seed);
     for (int a = 0; a < config->action_count; a++) {
         const struct config_action_fields *action = &config->actions[a].fields;

@@ -1,3 +1,4 @@
+#include "flow/feature_spec.h"
 #include "learn/model.h"
 
 #include <math.h>
@@ -8,11 +9,6 @@ static const char *const NETWORKS[] = {"fm",  "logistic", "fwfm", "deepfm",
 static const char *const OPTIMISERS[] = {"adagrad", "ftrl", "adam", "rmsprop"};
 static const char *const HEADS[] = {"binary", "regression", "ordinal", "retrieval"};
 enum { NETWORK_COUNT = 8, OPTIMISER_COUNT = 4, HEAD_COUNT = 4, POOL_COUNT = 3 };
-
-/* New embeddings are uniform within +-this: large enough that the products of a factorisation
- * machine have a gradient at all (at 0 they have none), small enough that a new id changes no
- * score. */
-#define EMBEDDING_SPREAD 0.03f
 
 const char *model_network_name(enum model_network network) {
     return NETWORKS[network];
@@ -30,15 +26,28 @@ const char *model_head_name(enum model_head head) {
 
 static void settings(const struct config *config, struct model_spec *out) {
     const struct config_model *model = &config->model;
-    out->network = NETWORK_FM;
+    const struct config_network *network = &config->network;
+    out->network = (enum model_network)network->kind;
     out->dimension = (int)model->dimension;
+    bool deep = out->network >= NETWORK_DEEPFM;
+    out->hidden_count = deep ? network->hidden.count : 0;
+    for (int i = 0; i < out->hidden_count && i < MODEL_LAYERS_MAX; i++) {
+        out->hidden[i] = (int)network->hidden.values[i];
+    }
+    out->cross = out->network == NETWORK_DCN ? (int)network->cross : 0;
+    bool experts = out->network == NETWORK_MMOE || out->network == NETWORK_PLE;
+    out->experts = experts ? (int)network->experts : 0;
     out->optimiser = (enum model_optimiser)model->optimiser;
     out->rate = (float)model->rate;
     out->rate_dense = (float)model->rate_dense;
     out->l2 = (float)model->l2;
-    out->spread = EMBEDDING_SPREAD;
-    out->batch = 1;
-    out->shards = 1;
+    out->decay = (float)model->decay;
+    out->spread = (float)model->spread;
+    bool batches = out->network >= NETWORK_FWFM;
+    out->batch = batches ? (int)model->batch : 1;
+    out->shards = batches ? (int)model->shards : 1;
+    out->calibrate = model->calibrate;
+    out->evict = model->evict;
     out->seed = (uint64_t)config->root.seed;
     out->memory = model->memory;
 }
@@ -47,12 +56,72 @@ static void name_set(char out[MODEL_NAME_MAX], const char *name) {
     snprintf(out, MODEL_NAME_MAX, "%s", name);
 }
 
+static leat_status settings_of_fields(const struct config *config, struct model_spec *out,
+                                      leat_error *err) {
+    for (int i = 0; i < config->field_count; i++) {
+        const struct config_field *given = &config->fields[i];
+        struct model_field *field = NULL;
+        for (int f = 0; f < out->field_count; f++) {
+            field = strcmp(out->fields[f].name, given->name) == 0 ? &out->fields[f] : field;
+        }
+        if (!field) {
+            return error_set(err, LEAT_INVALID,
+                             "model.fields.%s: there is no such feature; write its name as it is "
+                             "written where the features are listed",
+                             given->name);
+        }
+        field->rate = (float)given->settings.rate;
+        field->expire_s = (given->settings.expire + 999) / 1000;
+        field->admit = (int)given->settings.admit;
+    }
+    return LEAT_OK;
+}
+
+static leat_status task_set(const struct config_task *given, struct model_task *out,
+                            leat_error *err) {
+    const struct config_task_settings *settings = &given->settings;
+    if (settings->levels.count > MODEL_LEVELS_MAX) {
+        return error_set(err, LEAT_INVALID, "model.tasks.%s has %d levels; %d are possible",
+                         given->name, settings->levels.count, MODEL_LEVELS_MAX);
+    }
+    out->head = (enum model_head)settings->head;
+    out->weight = (float)settings->weight;
+    out->levels = settings->levels.count;
+    for (int k = 0; k < out->levels; k++) {
+        out->edges[k] = (float)settings->levels.values[k];
+    }
+    return LEAT_OK;
+}
+
+static leat_status settings_of_tasks(const struct config *config, struct model_spec *out,
+                                     leat_error *err) {
+    for (int i = 0; i < config->task_count; i++) {
+        const struct config_task *given = &config->tasks[i];
+        struct model_task *task = NULL;
+        for (int t = 0; t < out->task_count; t++) {
+            task = strcmp(out->tasks[t].name, given->name) == 0 ? &out->tasks[t] : task;
+        }
+        if (!task) {
+            return error_set(err, LEAT_INVALID,
+                             "model.tasks.%s: there is no such task; tasks are the actions, or the "
+                             "labels of a file",
+                             given->name);
+        }
+        TRY(task_set(given, task, err));
+    }
+    return LEAT_OK;
+}
+
 leat_status model_spec_of_names(const struct config *config, const struct model_names *names,
                                 struct model_spec *out, leat_error *err) {
     memset(out, 0, sizeof(*out));
     if (names->field_count > MODEL_FIELDS_MAX || names->task_count > MODEL_TASKS_MAX) {
         return error_set(err, LEAT_INVALID, "%d fields and %d tasks; a model has at most %d and %d",
                          names->field_count, names->task_count, MODEL_FIELDS_MAX, MODEL_TASKS_MAX);
+    }
+    if (config->network.hidden.count > MODEL_LAYERS_MAX) {
+        return error_set(err, LEAT_INVALID, "model.network.hidden has %d layers; %d are possible",
+                         config->network.hidden.count, MODEL_LAYERS_MAX);
     }
     settings(config, out);
     out->field_count = names->field_count;
@@ -66,29 +135,55 @@ leat_status model_spec_of_names(const struct config *config, const struct model_
         out->tasks[t] = (struct model_task){.weight = 1.0f};
         name_set(out->tasks[t].name, names->tasks[t]);
     }
+    TRY(settings_of_fields(config, out, err));
+    TRY(settings_of_tasks(config, out, err));
+    return model_spec_check(out, err);
+}
+
+/* What flow knows of the features; and examples of flow say yes or no. */
+static leat_status settings_of_flow(const struct config *config,
+                                    const struct feature_fields *fields, struct model_spec *out,
+                                    leat_error *err) {
+    static const enum model_pool pools[] = {
+        [FEATURE_SUM] = POOL_SUM, [FEATURE_MEAN] = POOL_MEAN, [FEATURE_TARGET] = POOL_TARGET};
+    for (int f = 0; f < fields->count; f++) {
+        out->fields[f].pool = pools[fields->fields[f].pool];
+        out->fields[f].target = fields->fields[f].target;
+        out->fields[f].shares = fields->fields[f].shares;
+        out->fields[f].of_item = fields->fields[f].of_item;
+    }
+    for (int t = 0; t < out->task_count; t++) {
+        struct model_task *task = &out->tasks[t];
+        task->negative = config->actions[t].fields.weight < 0;
+        if (task->head == HEAD_REGRESSION || task->head == HEAD_ORDINAL) {
+            return error_set(err, LEAT_INVALID,
+                             "model.tasks.%s: examples of actions say yes or no, so their head is "
+                             "binary; %s is for labels of files",
+                             task->name, HEADS[task->head]);
+        }
+    }
     return model_spec_check(out, err);
 }
 
 leat_status model_spec_of_config(const struct config *config, int dense_count,
                                  struct model_spec *out, leat_error *err) {
-    const char *fields[CONFIG_LIST_MAX];
-    const char *tasks[CONFIG_ACTIONS_MAX];
+    const char *names_of_fields[CONFIG_LIST_MAX];
+    const char *names_of_tasks[CONFIG_ACTIONS_MAX];
+    struct feature_fields fields;
+    TRY(features_fields(config, &fields, err));
     struct model_names names = {.field_count = config->model.features.count,
                                 .task_count = config->action_count,
-                                .fields = fields,
-                                .tasks = tasks,
+                                .fields = names_of_fields,
+                                .tasks = names_of_tasks,
                                 .dense_count = dense_count};
     for (int f = 0; f < names.field_count; f++) {
-        fields[f] = config->model.features.names[f];
+        names_of_fields[f] = config->model.features.names[f];
     }
     for (int t = 0; t < names.task_count; t++) {
-        tasks[t] = config->actions[t].name;
+        names_of_tasks[t] = config->actions[t].name;
     }
     TRY(model_spec_of_names(config, &names, out, err));
-    for (int t = 0; t < names.task_count; t++) {
-        out->tasks[t].negative = config->actions[t].fields.weight < 0;
-    }
-    return LEAT_OK;
+    return settings_of_flow(config, &fields, out, err);
 }
 
 /* --- checks --- */
@@ -384,6 +479,7 @@ void model_spec_write(const struct model_spec *spec, struct bytes *out) {
     bytes_put_u8(out, (uint8_t)spec->network);
     bytes_put_u8(out, (uint8_t)spec->optimiser);
     bytes_put_u8(out, spec->calibrate);
+    bytes_put_u8(out, spec->evict);
     bytes_put_u64(out, spec->seed);
     bytes_put_i64(out, spec->memory);
     each_number(&copy, put_number, out);
@@ -403,6 +499,7 @@ leat_status model_spec_read(struct bytes_reader *reader, struct model_spec *out,
     out->network = (enum model_network)bytes_get_u8(reader);
     out->optimiser = (enum model_optimiser)bytes_get_u8(reader);
     out->calibrate = bytes_get_u8(reader) != 0;
+    out->evict = bytes_get_u8(reader) != 0;
     out->seed = bytes_get_u64(reader);
     out->memory = bytes_get_i64(reader);
     each_number(out, get_number, reader);

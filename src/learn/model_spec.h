@@ -94,6 +94,7 @@ struct model_spec {
     int shards;       /* parts a batch is cut into, whose gradients are added in order; each may
                          have a thread. Part of the result, not of the machine. */
     bool calibrate;
+    bool evict; /* at the budget: the least useful rows make room; else new keys get none */
     uint64_t seed;
     int64_t memory; /* bytes of the table at most */
 };
