@@ -12,6 +12,8 @@ struct experiment {
 };
 
 static const struct experiment experiments[] = {
+    {"sync", "experiment sync", "Learn while serving, with copies at intervals.",
+     experiment_sync_run},
     {"stream", "experiment stream", "Write a stream of clicks that drifts.", experiment_stream_run},
     {"plot", "experiment plot", "Draw a table of numbers.", experiment_plot_run},
 };

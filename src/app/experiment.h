@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "world/drift.h"
 
+int experiment_sync_run(int argc, char **argv);
 int experiment_stream_run(int argc, char **argv);
 int experiment_plot_run(int argc, char **argv);
 
