@@ -106,6 +106,7 @@ static const struct shape ROOT_INNER[] = {
     {.key = "http", .section = SECTION_http, .offset = offsetof(struct config, http)},
     {.key = "flow", .section = SECTION_flow, .offset = offsetof(struct config, flow)},
     {.key = "runner", .section = SECTION_runner, .offset = offsetof(struct config, runner)},
+    {.key = "replica", .section = SECTION_replica, .offset = offsetof(struct config, replica)},
     {.key = "model",
      .section = SECTION_model,
      .offset = offsetof(struct config, model),

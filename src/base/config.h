@@ -81,6 +81,7 @@ struct config {
     struct config_http http;
     struct config_flow flow;
     struct config_runner runner;
+    struct config_replica replica;
     struct config_model model;
     struct config_network network;
     int field_count;

@@ -119,6 +119,7 @@ static const struct place PLACES[] = {
     {SECTION_http, "{http: {", "}}", offsetof(struct config, http)},
     {SECTION_flow, "{flow: {", "}}", offsetof(struct config, flow)},
     {SECTION_runner, "{runner: {", "}}", offsetof(struct config, runner)},
+    {SECTION_replica, "{replica: {", "}}", offsetof(struct config, replica)},
     {SECTION_model, "{model: {", "}}", offsetof(struct config, model)},
     {SECTION_network, "{model: {network: {", "}}}", offsetof(struct config, network)},
     {SECTION_field_settings, "{model: {fields: {a*b: {", "}}}}",

@@ -17,7 +17,7 @@ struct image {
     uint8_t encoding, zero;
     uint32_t log_id, salt;
     uint64_t number, from, to;
-    int64_t append_ms;
+    int64_t time_ms;
     uint64_t shape;
     uint32_t width, linear, rows, removed, key_bytes, removed_bytes, dense, zeros;
     uint64_t body_bytes, body_checksum, checksum;
@@ -191,7 +191,7 @@ static void head_write(const struct delta_head *head, uint64_t body_checksum, ui
         .number = head->number,
         .from = head->from,
         .to = head->to,
-        .append_ms = head->append_ms,
+        .time_ms = head->time_ms,
         .shape = head->shape,
         .width = head->width,
         .linear = head->linear,
@@ -267,7 +267,7 @@ static struct delta_head head_of(const struct image *image) {
         .number = image->number,
         .from = image->from,
         .to = image->to,
-        .append_ms = image->append_ms,
+        .time_ms = image->time_ms,
         .shape = image->shape,
         .width = image->width,
         .linear = image->linear,

@@ -2,7 +2,7 @@
  * do not learn. Rows are whole values, not differences: a delta (from, to] may be applied to a
  * model of any position in [from, to], and makes it the model of `to`.
  *
- *    0 u32 magic "ldlt"        40 i64 append time at `to`, ms    80 u32 dense weights
+ *    0 u32 magic "ldlt"        40 i64 time when taken, ms    80 u32 dense weights
  *    4 u16 version (1)         48 u64 shape of the model         84 u32 0
  *    6 u8 encoding   7 u8 0    56 u32 width                      88 u64 body bytes
  *    8 u32 log id              60 u32 linear                     96 u64 checksum of the body
@@ -19,7 +19,7 @@
  *          dense     [dense] f32, all or none of them: a whole version, as of `to`
  *
  * Little-endian, no padding; checksums are XXH3-64. A row is what scoring needs of the table's: the
- * `linear` weights of the tasks first, which are few and of another size than the factors behind
+ * `linear` weights w of the tasks first, which are few and of another size than the factors behind
  * them, so that one scale of both would cost the factors their digits. 100,000 rows of 1 + 32
  * floats are 4.3 MB as int8. Golden file: tests/golden/delta_v1.bin. */
 #ifndef LEARN_DELTA_H
@@ -46,7 +46,7 @@ struct delta_head {
     uint64_t number; /* rises from one to the next */
     uint64_t from;   /* rows of the log that are in the weights before, and after */
     uint64_t to;
-    int64_t append_ms;
+    int64_t time_ms;
     uint64_t shape; /* of the model: another one's rows mean nothing here */
     uint32_t width, linear;
     uint32_t rows, removed;

@@ -57,7 +57,7 @@ static void make_content(struct rng *rng, enum delta_encoding encoding, struct c
                                      .number = rng_below(rng, 1000),
                                      .from = 100,
                                      .to = 100 + rng_below(rng, 1000),
-                                     .append_ms = 1700000000000,
+                                     .time_ms = 1700000000000,
                                      .shape = rng_next(rng),
                                      .width = (uint32_t)rng_below(rng, WIDTH_MAX) + 1}};
     struct delta_head *head = &out->head;
@@ -140,7 +140,7 @@ static void test_what_is_written_is_read(void **state) {
         assert_true(again.head.from == content.head.from && again.head.to == content.head.to);
         assert_true(again.head.shape == content.head.shape && again.head.log_id == 7);
         assert_true(again.head.number == content.head.number && again.head.salt == 0x12345678);
-        assert_int_equal(again.head.append_ms, content.head.append_ms);
+        assert_int_equal(again.head.time_ms, content.head.time_ms);
         assert_int_equal(again.head.linear, content.head.linear);
         assert_int_equal(again.head.rows, content.head.rows);
         assert_int_equal(again.head.removed, content.head.removed);
@@ -211,7 +211,7 @@ static void small_delta(enum delta_encoding encoding, struct bytes *out) {
                  .number = 17,
                  .from = 1000,
                  .to = 2000,
-                 .append_ms = 1700000000123,
+                 .time_ms = 1700000000123,
                  .shape = 0xFEDCBA9876543210u,
                  .width = 5,
                  .linear = 2,

@@ -21,6 +21,8 @@ struct mark {
 struct trainer {
     struct model *model;
     struct metrics *metrics;
+    void (*on_reach)(void *context, uint64_t learnt);
+    void *context;
     struct example_queue *queue; /* NULL: inline */
     struct thread thread;
     uint64_t spilled_told; /* flow thread: what the metric has been told of */
@@ -105,7 +107,12 @@ static void consume(struct trainer *trainer, const struct queue_entry *entry) {
     struct mark mark;
     switch (entry->kind) {
     case QUEUE_EXAMPLE: learn(trainer, &entry->example); break;
-    case QUEUE_REACH: reach(trainer, entry->example.sequence); break;
+    case QUEUE_REACH:
+        reach(trainer, entry->example.sequence);
+        if (trainer->on_reach) {
+            trainer->on_reach(trainer->context, trainer_learnt(trainer));
+        }
+        break;
     case QUEUE_MARK:
         if (pop_mark(trainer, &mark)) {
             freeze_for(trainer, &mark);
@@ -155,6 +162,8 @@ leat_status trainer_open(const struct trainer_options *options, struct model *mo
     }
     trainer->model = model;
     trainer->metrics = options->metrics;
+    trainer->on_reach = options->on_reach;
+    trainer->context = options->context;
     mutex_init(&trainer->mutex);
     condition_init(&trainer->reached);
     if (!options->inline_learning) {

@@ -19,6 +19,10 @@ struct trainer_options {
     const char *spill_path; /* copied */
     int queue_max;          /* examples (and notes) in memory, apart from a chunk in hand */
     bool inline_learning;   /* no thread: trainer_push learns before it returns */
+    /* After each trainer_reach, from the learning thread, with what trainer_learnt answers now:
+     * what wants the model between two examples. May be NULL. */
+    void (*on_reach)(void *context, uint64_t learnt);
+    void *context;
     struct metrics *metrics;
 };
 

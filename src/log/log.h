@@ -142,6 +142,7 @@ leat_status log_read(struct log_reader *reader, struct log_entry *out, leat_erro
  * it holds `bytes` more, one at least. LEAT_AGAIN when there is none. */
 leat_status log_read_frames(struct log_reader *reader, size_t bytes, struct bytes *out,
                             leat_error *err);
+uint64_t log_reader_at(const struct log_reader *reader); /* of the row that is read next */
 void log_reader_close(struct log_reader *reader);
 
 #endif

@@ -140,6 +140,10 @@ leat_status log_reader_open(struct log *log, uint64_t from, struct log_reader **
     return LEAT_OK;
 }
 
+uint64_t log_reader_at(const struct log_reader *reader) {
+    return reader->sequence;
+}
+
 void log_reader_close(struct log_reader *reader) {
     if (reader) {
         file_close(reader->file);
