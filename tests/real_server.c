@@ -150,8 +150,10 @@ static void read_printed(const struct real_server *server, const char *name, str
 
 void real_server_launch(struct real_server *server) {
     assert_int_equal(server->pid, 0);
+    char words[200];
     server->address[0] = '\0';
-    server->pid = spawn(server, "serve -c leat.yaml", "serve");
+    snprintf(words, sizeof(words), "serve -c leat.yaml%s", server->more);
+    server->pid = spawn(server, words, "serve");
 }
 
 static void fail_ended(struct real_server *server, int status) {

@@ -15,6 +15,7 @@ enum { REAL_SKIP = 77, REAL_FOLDER_MAX = 64 };
 struct real_server {
     char binary[PATH_BYTES_MAX];
     char folder[REAL_FOLDER_MAX]; /* temporary; holds leat.yaml, data/ and what commands print */
+    char more[128];               /* words behind "serve -c leat.yaml" */
     char address[64];             /* "http://127.0.0.1:<port>" while it runs */
     pid_t pid;                    /* 0: not running */
 };

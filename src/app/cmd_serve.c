@@ -1,5 +1,6 @@
 /* `leat serve`: opens the engine, serves it until a signal, closes it with a checkpoint. */
 #include "app/command.h"
+#include "app/serve_follow.h"
 #include "learn/model.h"
 #include "serve/server.h"
 
@@ -58,9 +59,13 @@ static leat_status serve_engine(const struct config *config, struct metrics *met
     return LEAT_OK;
 }
 
-static leat_status serve(const struct config *config, struct metrics *metrics, leat_error *err) {
+static leat_status serve(struct config *config, struct metrics *metrics, const char *leader,
+                         leat_error *err) {
     sigset_t stop;
     block_signals(&stop);
+    if (leader) {
+        return serve_follow(config, metrics, leader, &stop, say, err);
+    }
     struct engine *engine;
     struct engine_report report = {.words = ""};
     struct engine_options options = {.config = config,
@@ -85,7 +90,8 @@ static leat_status override_listen(struct config *config, const char *listen, le
     return LEAT_OK;
 }
 
-static leat_status run(const struct command_files *files, const char *listen, leat_error *err) {
+static leat_status run(const struct command_files *files, const char *listen, const char *leader,
+                       leat_error *err) {
     struct config *config;
     const char *from;
     TRY(command_config(files, &config, &from, err));
@@ -94,7 +100,7 @@ static leat_status run(const struct command_files *files, const char *listen, le
     leat_status status = override_listen(config, listen, err);
     if (status == LEAT_OK) {
         struct metrics *metrics = metrics_create();
-        status = metrics ? serve(config, metrics, err) : error_memory(err, 0);
+        status = metrics ? serve(config, metrics, leader, err) : error_memory(err, 0);
         metrics_destroy(metrics);
     }
     config_destroy(config);
@@ -112,13 +118,16 @@ static void print_keys(void) {
 int command_serve(int argc, char **argv) {
     struct command_files files = {NULL, NULL};
     const char *listen = NULL;
+    const char *leader = NULL;
     const struct option options[] = {
         COMMAND_FILE_OPTIONS(files),
         {"listen", 0, "ADDR", "Address and port, instead of the configured ones; port 0: any.",
          &listen, NULL},
+        {"follow", 0, "URL", "Follow the server there, as a copy that takes no events itself.",
+         &leader, NULL},
     };
     const struct usage usage = {
-        "leat serve [-c FILE] [--data DIR] [--listen ADDR]",
+        "leat serve [-c FILE] [--data DIR] [--listen ADDR] [--follow URL]",
         "Takes events and answers with pages, over HTTP (GET /openapi.yaml describes it).\n"
         "SIGINT or SIGTERM stops it: requests finish, a last checkpoint is written.",
         options, sizeof(options) / sizeof(options[0])};
@@ -131,5 +140,5 @@ int command_serve(int argc, char **argv) {
         return exit_code;
     }
     leat_error err = {.message = ""};
-    return run(&files, listen, &err) < 0 ? command_fail(argv[0], &err) : COMMAND_FINE;
+    return run(&files, listen, leader, &err) < 0 ? command_fail(argv[0], &err) : COMMAND_FINE;
 }

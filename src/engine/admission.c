@@ -61,6 +61,8 @@ bool engine_disk_full(const struct engine *engine) {
 }
 
 leat_status engine_admit(struct engine *engine, int64_t *retry_after_s, leat_error *err) {
+    *retry_after_s = 1;
+    TRY(engine_refuse_following(engine, err));
     struct log_backlog backlog;
     log_backlog(engine->log, &backlog);
     struct admission rates = rates_read(engine, &backlog);

@@ -1,9 +1,15 @@
 #include "base/hash.h"
+#include "base/text.h"
 #include "engine/engine_internal.h"
+#include "engine/follow.h"
 
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
+
+/* Where the model of a follower's checkpoint stands; a leader's stands where the checkpoint does.
+ */
+#define LEARNT_NOTE "learnt"
 
 /* --- the shape --- */
 
@@ -126,8 +132,11 @@ leat_status checkpointer_freeze(struct engine *engine, leat_error *err) {
             state_snapshot_since(engine->job.states[i], since);
         }
     }
-    if (status >= 0) {
+    if (status >= 0) { /* a follower has no learning thread: no delta may come in between */
+        follow_enter(engine);
+        engine->job.learnt = trainer_learnt(engine->trainer);
         status = trainer_mark(engine->trainer, model_frozen, engine, err);
+        follow_leave(engine);
     }
     if (status < 0) {
         job_end(engine, status, err);
@@ -161,7 +170,11 @@ static leat_status emitted_write(struct engine *engine, struct checkpoint_writer
 }
 
 static void notes_write(struct engine *engine, struct checkpoint_writer *writer) {
-    char shape[17];
+    char shape[17], learnt[24];
+    if (engine->options.follow) {
+        snprintf(learnt, sizeof(learnt), "%" PRIu64, engine->job.learnt);
+        checkpoint_note(writer, LEARNT_NOTE, learnt);
+    }
     shape_text(engine->config, shape);
     checkpoint_note(writer, "kernel", model_kernel());
     checkpoint_note(writer, "shape", shape);
@@ -335,7 +348,13 @@ static leat_status all_restore(struct engine *engine, struct checkpoint *checkpo
     }
     TRY(model_restore(engine->model, checkpoint_read, checkpoint, err));
     TRY(checkpoint_read_end(checkpoint, err));
-    trainer_set_learnt(engine->trainer, checkpoint_about(checkpoint)->sequence);
+    uint64_t learnt = checkpoint_about(checkpoint)->sequence;
+    const char *note = checkpoint_get_note(checkpoint, LEARNT_NOTE);
+    if (note && (!engine->options.follow || !text_to_u64(slice_of(note), &learnt))) {
+        return error_set(err, LEAT_CONFLICT, "checkpoint %" PRIu64 " is a follower's",
+                         checkpoint_about(checkpoint)->sequence);
+    }
+    trainer_set_learnt(engine->trainer, learnt);
     if (chain_need(engine, NULL) == LEAT_OK) { /* without it the next checkpoint is whole */
         checkpoint_chain_adopt(engine->chain, checkpoint, NULL);
     }

@@ -1,8 +1,17 @@
 #include "engine/engine_internal.h"
 #include "log/log_erase.h"
 
+leat_status engine_refuse_following(const struct engine *engine, leat_error *err) {
+    return engine->options.follow
+               ? error_set(err, LEAT_CONFLICT,
+                           "this server follows %s and takes no events itself; post them there",
+                           engine->options.follow->leader)
+               : LEAT_OK;
+}
+
 leat_status engine_append(struct engine *engine, const struct batch *events,
                           struct log_receipt *out, leat_error *err) {
+    TRY(engine_refuse_following(engine, err));
     leat_error own;
     leat_error *words = err ? err : &own;
     leat_status status = log_append(engine->log, events, 1, out, words);
@@ -15,8 +24,8 @@ leat_status engine_append(struct engine *engine, const struct batch *events,
 }
 
 bool engine_ready(const struct engine *engine) {
-    return engine_applied(engine) >= engine->opening_end &&
-           engine_learnt(engine) >= engine->opening_end;
+    bool learnt = engine->options.follow || engine_learnt(engine) >= engine->opening_end;
+    return learnt && engine_applied(engine) >= engine->opening_end;
 }
 
 const char *engine_failure(const struct engine *engine) {

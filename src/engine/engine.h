@@ -15,6 +15,13 @@
 
 struct engine;
 
+/* Of whom a follower's folder is a copy (follow.h). */
+struct follow_identity {
+    const char *leader; /* its address, for words; borrowed */
+    uint32_t log_id;
+    uint32_t salt; /* of its log (frame.h) */
+};
+
 struct engine_options {
     const struct config *config; /* borrowed for the engine's life */
     struct disk *disk;           /* NULL: the real one */
@@ -27,6 +34,9 @@ struct engine_options {
     int batch_rows;           /* rows flow takes at a time; 0: a frame at a time. Never changes
                                  any result; tests try many */
     struct metrics *metrics;  /* may be NULL */
+    /* A follower: rows and weights come from its leader only (follow.h), nothing else is appended
+     * and nothing learnt. Borrowed; NULL: none. */
+    const struct follow_identity *follow;
     /* Sees each example before it is learnt, on the thread that runs flow; NULL: nobody looks. */
     void (*watch)(void *context, const struct example *example);
     void *watch_context;
@@ -78,6 +88,20 @@ uint32_t engine_log_id(const struct engine *engine);
 bool engine_wait(struct engine *engine, uint64_t sequence, bool learnt, int64_t timeout_ms);
 /* Inline mode only: applies and learns rows before `until` (UINT64_MAX: all). One thread. */
 leat_status engine_run(struct engine *engine, uint64_t until, leat_error *err);
+
+/* A follower's leader, and how far it is ahead. */
+struct engine_following {
+    const char *leader;
+    bool connected; /* it answered the newest question */
+    bool refused;   /* it cannot be followed on: `words` say why */
+    char words[300];
+    uint64_t leader_end, leader_learnt; /* as it said last */
+    uint64_t rows, learnt_rows;         /* from where operators and model stand here to there */
+    double seconds, learnt_seconds;     /* since the leader stood where they stand; a little more
+                                           than it is, by the time between two questions */
+};
+/* False for an engine that is no follower. */
+bool engine_following(struct engine *engine, struct engine_following *out);
 
 struct feed_query {
     struct slice user; /* absent: an anonymous person */

@@ -8,6 +8,7 @@
 #include "engine/emitted.h"
 #include "engine/engine.h"
 #include "engine/eraser.h"
+#include "engine/lead.h"
 #include "flow/flow.h"
 #include "learn/trainer.h"
 #include "state/checkpoint.h"
@@ -19,6 +20,7 @@ struct checkpoint_job {
     struct state_snapshot *states[FLOW_STATES];
     struct model_snapshot *model;
     bool model_frozen; /* the trainer has come to the marker */
+    uint64_t learnt;   /* of a follower: where its model stood */
     bool whole;        /* refers to no older file, and the older ones go afterwards */
 };
 
@@ -53,6 +55,13 @@ struct engine {
     struct emitted *emitted;             /* NULL: examples go to no files */
     char emitted_note[EMITTED_NOTE_MAX]; /* of the checkpoint that was restored */
     struct eraser *eraser;
+    struct lead *lead; /* NULL: nobody may follow this engine */
+
+    _Atomic(struct follow *) following; /* of a follower, while it follows */
+    struct mutex gate_mutex;            /* guards the next three: follow_enter */
+    struct condition gate_moved;
+    int gate_inside;
+    bool gate_closing;
 
     _Atomic uint64_t applied;     /* flow has run every row before it */
     uint64_t opening_end;         /* of the log when it was opened: where readiness is reached */
@@ -112,6 +121,9 @@ leat_status checkpointer_restore(struct engine *engine, uint64_t *sequence, leat
 leat_status checkpointer_fits(const struct config *config, const struct checkpoint *checkpoint,
                               uint32_t log_id, leat_error *err);
 leat_status checkpointer_states(struct flow *flow, struct checkpoint *checkpoint, leat_error *err);
+
+/* engine.c: LEAT_CONFLICT, in words, of a follower. */
+leat_status engine_refuse_following(const struct engine *engine, leat_error *err);
 
 /* open.c */
 leat_status parts_open(struct engine *engine, leat_error *err); /* flow, model and trainer */

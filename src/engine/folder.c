@@ -93,6 +93,23 @@ static leat_status folder_make(struct engine *engine, const char *data, leat_err
     return disk_sync_folder(engine->disk, parent, err);
 }
 
+/* A copy that went on by itself would be another log with the same numbers. */
+static leat_status folder_refuse_copy(struct engine *engine, leat_error *err) {
+    char path[PATH_BYTES_MAX];
+    struct file *file;
+    TRY(path_join(path, engine->config->root.data, "FOLLOWING", err));
+    leat_status status = engine->options.follow
+                             ? LEAT_NOT_FOUND
+                             : file_open(engine->disk, path, FILE_READ, &file, err);
+    if (status != LEAT_OK) {
+        return status < 0 ? status : LEAT_OK;
+    }
+    file_close(file);
+    return error_set(err, LEAT_CONFLICT,
+                     "%s is a follower's copy of another server's folder: start it with --follow",
+                     engine->config->root.data);
+}
+
 leat_status folder_open(struct engine *engine, leat_error *err) {
     const char *data = engine->config->root.data;
     char path[PATH_BYTES_MAX];
@@ -100,6 +117,7 @@ leat_status folder_open(struct engine *engine, leat_error *err) {
     TRY(path_join(engine->checkpoint_folder, data, "checkpoints", err));
     TRY(path_join(engine->spill_path, data, "examples.spill", err));
     TRY(folder_make(engine, data, err));
+    TRY(folder_refuse_copy(engine, err));
     TRY(path_join(path, data, "LOCK", err));
     TRY(disk_lock(engine->disk, path, &engine->lock, err));
     TRY(disk_make_folder(engine->disk, engine->log_folder, err));

@@ -9,6 +9,9 @@
 static void on_example(void *context, const struct example *example) {
     struct engine *engine = context;
     leat_error err = {0};
+    if (engine->options.follow) {
+        return; /* its leader learns from it */
+    }
     if (engine->options.watch) {
         engine->options.watch(engine->options.watch_context, example);
     }
@@ -17,6 +20,13 @@ static void on_example(void *context, const struct example *example) {
     }
     if (trainer_push(engine->trainer, example, &err) < 0) {
         engine_fail(engine, "the trainer stopped", &err);
+    }
+}
+
+static void on_reach(void *context, uint64_t learnt) {
+    struct engine *engine = context;
+    if (engine->lead) {
+        lead_reached(engine->lead, learnt);
     }
 }
 
@@ -44,7 +54,10 @@ leat_status parts_open(struct engine *engine, leat_error *err) {
     struct trainer_options trainer = {.disk = engine->disk,
                                       .spill_path = engine->spill_path,
                                       .queue_max = (int)engine->config->model.queue,
-                                      .inline_learning = engine->options.inline_mode,
+                                      .inline_learning =
+                                          engine->options.inline_mode || engine->options.follow,
+                                      .on_reach = on_reach,
+                                      .context = engine,
                                       .metrics = engine->metrics};
     return trainer_open(&trainer, engine->model, &engine->trainer, err);
 }
@@ -66,6 +79,18 @@ void parts_close(struct engine *engine) {
 
 /* --- opening --- */
 
+/* Where the log of a follower begins that has none yet: at the checkpoint that it was given. */
+static leat_status copy_begin(struct engine *engine, uint64_t *sequence, leat_error *err) {
+    struct checkpoint *checkpoint;
+    leat_status status =
+        checkpoint_newest(engine->disk, engine->checkpoint_folder, &checkpoint, NULL, err);
+    if (status == LEAT_OK) {
+        *sequence = checkpoint_about(checkpoint)->sequence;
+        checkpoint_close(checkpoint);
+    }
+    return status;
+}
+
 static leat_status log_start(struct engine *engine, struct log_recovery *recovery,
                              leat_error *err) {
     const struct config_log *config = &engine->config->log;
@@ -83,10 +108,23 @@ static leat_status log_start(struct engine *engine, struct log_recovery *recover
         .retain_ms = config->retain_age,
         .oldest_ms = config->oldest,
         .skew_ms = config->skew,
-        .heartbeat_ms = engine->event_clock || engine->options.inline_mode ? 0 : config->heartbeat,
+        .heartbeat_ms = config->heartbeat,
         .metrics = engine->metrics,
     };
-    return log_open(&options, &engine->log, recovery, err);
+    if (engine->event_clock || engine->options.inline_mode || engine->options.follow) {
+        options.heartbeat_ms = 0;
+    }
+    if (engine->options.follow) {
+        options.salt = engine->options.follow->salt;
+        TRY(copy_begin(engine, &options.first_sequence, err));
+    }
+    TRY(log_open(&options, &engine->log, recovery, err));
+    return engine->options.follow && log_salt(engine->log) != options.salt
+               ? error_set(err, LEAT_CONFLICT,
+                           "%s is a copy of another log (salt %" PRIu32 ", not %" PRIu32
+                           "); a follower wants an empty folder (--data)",
+                           engine->log_folder, log_salt(engine->log), options.salt)
+               : LEAT_OK;
 }
 
 /* What retention removed is in checkpoints only: without one, and with the first rows gone, there
@@ -113,6 +151,15 @@ static leat_status refuse_erased(const struct engine *engine, leat_status status
                      why, engine->checkpoint_folder);
 }
 
+/* A replay would need to learn; a follower does not. */
+static leat_status refuse_copy(const struct engine *engine, leat_status status, const char *why,
+                               leat_error *err) {
+    return error_set(err, status < 0 ? status : LEAT_CORRUPT,
+                     "no checkpoint of the leader %s can be used: %.300s. Start with the leader's "
+                     "configuration, and where that is so, with an empty folder (--data)",
+                     engine->options.follow->leader, status < 0 ? why : "there is none");
+}
+
 /* A checkpoint that cannot be used costs time, not truth: the log is replayed from its start. */
 static leat_status restore(struct engine *engine, struct engine_report *report, leat_error *err) {
     uint64_t begin = log_begin(engine->log);
@@ -121,6 +168,9 @@ static leat_status restore(struct engine *engine, struct engine_report *report, 
     }
     leat_error why = {0};
     leat_status status = checkpointer_restore(engine, &report->checkpoint_sequence, &why);
+    if (engine->options.follow && status != LEAT_OK) {
+        return refuse_copy(engine, status, why.message, err);
+    }
     if (report->checkpoint_sequence < begin || (status != LEAT_OK && begin > 0)) {
         return refuse_begin(engine,
                             status < 0          ? why.message
@@ -159,7 +209,8 @@ static void report_write(struct engine *engine, struct engine_report *report) {
 }
 
 static leat_status emitted_start(struct engine *engine, leat_error *err) {
-    if (!engine->options.emit_examples || engine->config->examples.folder[0] == '\0') {
+    if (engine->options.follow || !engine->options.emit_examples ||
+        engine->config->examples.folder[0] == '\0') {
         return LEAT_OK;
     }
     const struct emitted_options options = {.disk = engine->disk,
@@ -197,6 +248,7 @@ static leat_status engine_start(struct engine *engine, struct engine_report *rep
     engine->checkpoint_sequence = report->checkpoint_sequence;
     engine->opening_end = report->end_sequence;
     engine->checkpoint_ns = clock_monotonic_ns();
+    TRY(lead_open(engine, &engine->lead, err));
     TRY(emitted_start(engine, err));
     TRY(log_reader_open(engine->log, engine->applied, &engine->reader, err));
     return threads_start(engine, err);
@@ -211,6 +263,8 @@ static void engine_init(struct engine *engine, const struct engine_options *opti
     engine->event_clock = options->config->root.clock == 1;
     mutex_init(&engine->served_mutex);
     mutex_init(&engine->mutex);
+    mutex_init(&engine->gate_mutex);
+    condition_init(&engine->gate_moved);
     condition_init(&engine->moved);
     condition_init(&engine->work);
 }
@@ -258,6 +312,7 @@ static void threads_stop(struct engine *engine) {
 
 void engine_abandon(struct engine *engine) {
     threads_stop(engine);
+    lead_close(engine->lead);
     if (engine->reader) {
         log_reader_close(engine->reader);
     }
@@ -269,6 +324,8 @@ void engine_abandon(struct engine *engine) {
     builder_destroy(engine->served_builder);
     checkpoint_chain_destroy(engine->chain);
     file_close(engine->lock);
+    condition_deinit(&engine->gate_moved);
+    mutex_deinit(&engine->gate_mutex);
     condition_deinit(&engine->work);
     condition_deinit(&engine->moved);
     mutex_deinit(&engine->mutex);

@@ -1,5 +1,6 @@
 #include "base/hash.h"
 #include "engine/engine_internal.h"
+#include "engine/follow.h"
 #include "log/record.h"
 #include "rank/rank.h"
 #include "recall/channel.h"
@@ -166,7 +167,8 @@ leat_status engine_feed(struct engine *engine, const struct feed_query *query, s
     if (!moment) {
         return error_memory(err, sizeof(*moment));
     }
-    *out = (struct page){.now_ms = query->has_now ? query->now_ms : engine_now(engine)};
+    *out = (struct page){.now_ms = query->has_now ? query->now_ms : engine_now(engine),
+                         .applied = engine_applied(engine)};
     request_name(engine, query, out->now_ms, out->request);
     flow_moment_read(engine->flow, query->user, query->surface, out->now_ms, query->context,
                      query->context_count, arena, moment);
@@ -179,9 +181,13 @@ leat_status engine_feed(struct engine *engine, const struct feed_query *query, s
         .moment = moment,
         .count = query->count > 0 ? query->count : (int)surface->fields.show,
     };
-    TRY(page_make(engine, &request, arena, out, err));
+    follow_enter(engine);
+    out->learnt = engine_learnt(engine);
+    leat_status status = page_make(engine, &request, arena, out, err);
+    follow_leave(engine);
+    TRY(status);
     TRY(flow_failure(engine->flow, err)); /* a page from half of the state shows what was seen */
-    if (!query->preview) {
+    if (!query->preview && !engine->options.follow) {
         TRY(served_log(engine, query, out, err));
     }
     metrics_add(engine->metrics, METRIC_pages_total, 1);
@@ -209,7 +215,9 @@ leat_status engine_score(struct engine *engine, struct slice user, int surface, 
                                    .user = user,
                                    .moment = &moment,
                                    .count = 1};
+    follow_enter(engine);
     leat_status status = rank_score(&request, &candidate, 1, &arena, err);
+    follow_leave(engine);
     status = status < 0 ? status : flow_failure(engine->flow, err);
     memcpy(out, candidate.scores, sizeof(candidate.scores));
     arena_deinit(&arena);

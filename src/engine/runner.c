@@ -54,7 +54,9 @@ leat_status runner_step(struct engine *engine, uint64_t until, leat_error *err) 
     }
     int64_t from = applied > first ? (int64_t)(applied - first) : 0;
     TRY(frame_apply(engine, &entry, from, (int64_t)entry.frame.rows, err));
-    TRY(trainer_reach(engine->trainer, end, err));
+    if (!engine->options.follow) {
+        TRY(trainer_reach(engine->trainer, end, err));
+    }
     applied_set(engine, end);
     return LEAT_OK;
 }
@@ -117,6 +119,9 @@ void *runner_run(void *context) {
         if (status < 0) {
             engine_fail(engine, "the operators stopped", &err);
             break;
+        }
+        if (status == LEAT_AGAIN && lead_due(engine->lead, trainer_learnt(engine->trainer))) {
+            trainer_reach(engine->trainer, engine->applied, NULL); /* else at the next rows */
         }
         if (status == LEAT_AGAIN) {
             gauges_set(engine);

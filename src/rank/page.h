@@ -23,6 +23,7 @@ struct page_item {
 struct page {
     char request[PAGE_REQUEST_MAX];
     int64_t now_ms;
+    uint64_t applied, learnt; /* positions of state and model that it was made from, at least */
     int count;
     struct page_item *items;
     int gathered, filtered, scored; /* sizes on the way */

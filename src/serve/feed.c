@@ -106,14 +106,30 @@ static void write_item(struct json_writer *json, const struct config *config,
     json_object_close(json);
 }
 
+/* Of a follower: how far its leader is ahead. */
+static void write_behind(struct json_writer *json, struct engine *engine) {
+    struct engine_following following;
+    if (!engine_following(engine, &following)) {
+        return;
+    }
+    json_key(json, "behind");
+    json_object_open(json);
+    json_key(json, "rows");
+    json_u64(json, following.rows);
+    json_key(json, "seconds");
+    json_f32(json, (float)following.seconds);
+    json_key(json, "learnt_rows");
+    json_u64(json, following.learnt_rows);
+    json_key(json, "learnt_seconds");
+    json_f32(json, (float)following.learnt_seconds);
+    json_object_close(json);
+}
+
 static leat_status answer_feed(struct exchange *exchange, leat_error *err) {
     struct feed_request request;
     TRY(read_request(exchange, &request, err));
     bool reached =
         !request.has_after || engine_wait(exchange->engine, request.after, false, AFTER_WAIT_MS);
-    /* Read before the page is made: the page knows at least this much. */
-    uint64_t applied = engine_applied(exchange->engine);
-    uint64_t learnt = engine_learnt(exchange->engine);
     struct page page;
     TRY(engine_feed(exchange->engine, &request.query, &exchange->workspace->arena, &page, err));
     struct json_writer json;
@@ -121,8 +137,9 @@ static leat_status answer_feed(struct exchange *exchange, leat_error *err) {
     json_object_open(&json);
     json_key(&json, "request");
     json_cstring(&json, page.request);
-    http_put_position(&json, "applied", exchange->engine, applied);
-    http_put_position(&json, "learnt", exchange->engine, learnt);
+    http_put_position(&json, "applied", exchange->engine, page.applied);
+    http_put_position(&json, "learnt", exchange->engine, page.learnt);
+    write_behind(&json, exchange->engine);
     if (request.has_after) {
         json_key(&json, "reached");
         json_bool(&json, reached);

@@ -24,6 +24,16 @@ struct route {
     leat_status (*answer[HTTP_METHODS])(struct exchange *exchange, leat_error *err);
 };
 
+/* An answer that is made while it is sent, instead of one in `answer`. */
+struct http_stream {
+    /* The next bytes; `*got` is 0 at the end only. Called by the connection's thread. NULL: none.
+     */
+    leat_status (*next)(void *context, void *data, size_t count, size_t *got, leat_error *err);
+    void (*end)(void *context); /* once, when all is out or the connection is gone */
+    void *context;
+    uint64_t bytes; /* of all of it */
+};
+
 /* Lives in its workspace's arena. */
 struct exchange {
     struct engine *engine;
@@ -35,10 +45,12 @@ struct exchange {
     int method;                /* of enum http_method, or -1 */
     struct slice tail;         /* of the path, percent-decoded */
     struct slice body;
-    struct bytes *answer;     /* the workspace's; empty at first */
-    unsigned status;          /* 200 at first */
-    int64_t retry_after_s;    /* of an answer that says to try again; 1 at first */
-    const char *content_type; /* "application/json" at first; static */
+    struct bytes *answer;  /* the workspace's; empty at first */
+    unsigned status;       /* 200 at first */
+    int64_t retry_after_s; /* of an answer that says to try again; 1 at first */
+    struct http_stream stream;
+    const _Atomic bool *stopping; /* the server is: who waits should end */
+    const char *content_type;     /* "application/json" at first; static */
 };
 
 /* The route of a path as it was sent (not decoded), with `*tail` still to be decoded; or NULL. */

@@ -2,11 +2,23 @@
 #include "serve/http.h"
 
 extern const struct route route_index, route_events, route_feed, route_items, route_users,
-    route_metrics, route_healthz, route_readyz, route_openapi;
+    route_metrics, route_healthz, route_readyz, route_openapi, route_replica_state,
+    route_replica_log, route_replica_delta, route_replica_checkpoint;
 
 static const struct route *const ROUTES[] = {
-    &route_feed,    &route_events, &route_items,   &route_users, &route_metrics,
-    &route_healthz, &route_readyz, &route_openapi, &route_index,
+    &route_feed,
+    &route_events,
+    &route_items,
+    &route_users,
+    &route_metrics,
+    &route_healthz,
+    &route_readyz,
+    &route_openapi,
+    &route_index,
+    &route_replica_state,
+    &route_replica_log,
+    &route_replica_delta,
+    &route_replica_checkpoint,
 };
 enum { ROUTE_COUNT = sizeof(ROUTES) / sizeof(ROUTES[0]) };
 

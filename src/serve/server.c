@@ -23,6 +23,7 @@ enum {
     STOP_WAIT_MS = 10000,
     HOST_MAX = 96,
     BODY_DROPPED_MAX = 256 << 20,
+    STREAM_BLOCK_BYTES = 256 << 10,
     BODIES_QUEUES = 2, /* bodies under way at once hold at most so many times log.queue */
 };
 
@@ -32,6 +33,7 @@ struct server {
     struct metrics *metrics;
     struct MHD_Daemon *daemon;
     struct workspace_pool pool;
+    _Atomic bool stopping;
     _Atomic uint64_t body_bytes; /* of all requests under way */
     char host[HOST_MAX];         /* as configured, with its brackets */
     uint16_t port;
@@ -63,11 +65,46 @@ static void add_allow(struct MHD_Response *response, const struct route *route) 
     add_header(response, MHD_HTTP_HEADER_ALLOW, words);
 }
 
+static ssize_t stream_next(void *context, uint64_t at, char *data, size_t count) {
+    struct http_stream *stream = context;
+    size_t got = 0;
+    (void)at; /* asked for in order */
+    if (stream->next(stream->context, data, count, &got, NULL) < 0) {
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    return got > 0 ? (ssize_t)got : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+/* The response may outlive the workspace by a moment, so the stream is copied. */
+static void stream_end(void *context) {
+    struct http_stream *stream = context;
+    stream->end(stream->context);
+    memory_free(stream);
+}
+
+static struct MHD_Response *stream_response(struct http_stream *stream) {
+    struct http_stream *copy = memory_alloc(sizeof(*copy));
+    struct MHD_Response *response = NULL;
+    if (copy) {
+        *copy = *stream;
+        response = MHD_create_response_from_callback(stream->bytes, STREAM_BLOCK_BYTES, stream_next,
+                                                     copy, stream_end);
+    }
+    if (!response) {
+        memory_free(copy);
+        stream->end(stream->context);
+    }
+    stream->next = NULL;
+    return response;
+}
+
 static enum MHD_Result send_answer(struct server *server, struct exchange *exchange, bool retry) {
     const struct bytes *answer = exchange->answer;
     /* Not copied: the workspace is released only when the answer is out. */
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(answer->size, answer->data, MHD_RESPMEM_PERSISTENT);
+        exchange->stream.next
+            ? stream_response(&exchange->stream)
+            : MHD_create_response_from_buffer(answer->size, answer->data, MHD_RESPMEM_PERSISTENT);
     if (!response) {
         return MHD_NO;
     }
@@ -201,6 +238,7 @@ static struct request *begin_request(struct server *server, struct MHD_Connectio
         .answer = &workspace->answer,
         .status = MHD_HTTP_OK,
         .retry_after_s = 1,
+        .stopping = &server->stopping,
         .content_type = "application/json",
     };
     struct slice tail = {"", 0};
@@ -410,6 +448,7 @@ void server_stop(struct server *server) {
         return;
     }
     MHD_socket listening = MHD_quiesce_daemon(server->daemon);
+    atomic_store(&server->stopping, true);
     workspace_pool_wait(&server->pool, STOP_WAIT_MS);
     MHD_stop_daemon(server->daemon); /* joins every connection's thread */
     if (listening != MHD_INVALID_SOCKET) {
