@@ -17,7 +17,8 @@ struct replay_arguments {
 static const struct {
     const char *name;
     leat_status (*run)(const struct replay_options *options, leat_error *err);
-} formats[] = {{"globo", replay_globo}, {"movielens", replay_movielens}};
+} formats[] = {
+    {"globo", replay_globo}, {"movielens", replay_movielens}, {"kuairand", replay_kuairand}};
 enum { FORMAT_COUNT = sizeof(formats) / sizeof(formats[0]) };
 
 static leat_status find_format(const char *name, int *out, leat_error *err) {
@@ -26,7 +27,7 @@ static leat_status find_format(const char *name, int *out, leat_error *err) {
             return LEAT_OK;
         }
     }
-    return error_set(err, LEAT_INVALID, "--format: '%s' is neither globo nor movielens",
+    return error_set(err, LEAT_INVALID, "--format: '%s' is neither globo, movielens nor kuairand",
                      name ? name : "");
 }
 
@@ -90,13 +91,14 @@ int command_replay(int argc, char **argv) {
     struct replay_arguments arguments = {0};
     struct replay_options *options = &arguments.options;
     const struct option table[] = {
-        {"format", 0, "NAME", "globo or movielens.", &arguments.format, NULL},
+        {"format", 0, "NAME", "globo, movielens or kuairand.", &arguments.format, NULL},
         {"sample", 0, "S", "Share of the pages that are asked for, 0 to 1 (globo; default 1).",
          &arguments.sample, NULL},
         {"evaluate", 0, "FROM..TO",
          "Times between which is measured (globo; default: about the last 48 h).",
          &arguments.evaluate, NULL},
-        {"out", 0, "FILE", "Writes every page as a line of JSON (globo).", &options->out, NULL},
+        {"out", 0, "FILE", "Writes every page (globo) or prediction (kuairand) as a line of JSON.",
+         &options->out, NULL},
         {"server", 0, "URL", "Through a running server instead (globo).", &arguments.server, NULL},
         {"seconds", 0, "N", "With --server: stops early after so long (0: never).",
          &arguments.seconds, NULL},

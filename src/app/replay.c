@@ -20,6 +20,24 @@ static void ask_to_stop(int signal_number) {
     stop_asked = 1;
 }
 
+/* The loss of every other task weighs nothing. */
+static void learn_only(struct config *config, const char *only) {
+    for (int a = 0; a < config->action_count; a++) {
+        const char *name = config->actions[a].name;
+        int at = 0;
+        while (at < config->task_count && strcmp(config->tasks[at].name, name) != 0) {
+            at++;
+        }
+        if (strcmp(name, only) != 0 && at < CONFIG_TASKS_MAX) {
+            if (at == config->task_count) {
+                config->tasks[config->task_count++] = (struct config_task){.settings = {0}};
+                memcpy(config->tasks[at].name, name, CONFIG_NAME_MAX);
+            }
+            config->tasks[at].settings.weight = 0;
+        }
+    }
+}
+
 static leat_status load_config(const struct replay_options *options, const char *built_in,
                                struct replay *replay, leat_error *err) {
     if (options->files.config) {
@@ -30,7 +48,10 @@ static leat_status load_config(const struct replay_options *options, const char 
     struct config *config = replay->config;
     config->root.clock = CLOCK_EVENT;
     config->log.durability = DURABILITY_NONE;
-    if (!options->files.data) {
+    if (options->only) {
+        learn_only(config, options->only);
+    }
+    if (!options->files.data || options->only) {
         TRY(scratch_make(NULL, config->root.data, err));
         replay->temporary = true;
         return LEAT_OK;
@@ -49,7 +70,7 @@ leat_status replay_open(const struct replay_options *options, const char *built_
     signal(SIGINT, ask_to_stop);
     signal(SIGTERM, ask_to_stop);
     TRY(load_config(options, built_in, replay, err));
-    if (config_action_find(replay->config, slice_of(action)) < 0) {
+    if (action && config_action_find(replay->config, slice_of(action)) < 0) {
         return error_set(err, LEAT_INVALID, "%s: a replay of this format needs the action '%s'",
                          options->files.config, action);
     }

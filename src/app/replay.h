@@ -18,11 +18,13 @@ struct replay_options {
     double sample; /* share of the questions that are asked, in [0, 1] */
     bool has_window;
     int64_t from_ms, to_ms; /* questions of [from, to) */
+    const char *only; /* only this action is learnt, and no data is kept; NULL: all */
 };
 
 /* Each prints its results to standard output. */
 leat_status replay_globo(const struct replay_options *options, leat_error *err);
 leat_status replay_movielens(const struct replay_options *options, leat_error *err);
+leat_status replay_kuairand(const struct replay_options *options, leat_error *err);
 
 /* --- what both share --- */
 
@@ -38,8 +40,8 @@ struct replay {
 };
 
 /* Opens an engine on --data, or on a folder of its own that replay_close removes. `built_in` is the
- * configuration unless -c names one; clock and durability are set here. `action` must be among its
- * actions. From now on SIGINT and SIGTERM end the replay at its next flush. */
+ * configuration unless -c names one; clock and durability are set here. `action` (NULL: none) must
+ * be among its actions. From now on SIGINT and SIGTERM end the replay at its next flush. */
 leat_status replay_open(const struct replay_options *options, const char *built_in,
                         const char *action, struct replay *replay, leat_error *err);
 /* Tells an event of the replay's surface; many are appended at once, by the next flush at the

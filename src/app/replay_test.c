@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "base/test.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #define HEADER                                                                                     \
@@ -208,6 +209,62 @@ static void test_ratings_are_predicted(void **state) {
     remove_set(&set);
 }
 
+enum { SHOWINGS = 200 };
+
+/* Showings of four people who like every second, third .. video; `last`: what came of the last one.
+ * Gives the predictions, with every label written as '?'. */
+static struct bytes predict_showings(const char *last) {
+    struct set set;
+    struct bytes text;
+    bytes_init(&text);
+    assert_int_equal(scratch_make(NULL, set.folder, NULL), LEAT_OK);
+    bytes_printf(&text, "user_id\tvideo_id\ttime_ms\tis_click\tlong_view\tis_profile_enter\t"
+                        "duration_ms\n");
+    for (int i = 0; i < SHOWINGS - 1; i++) {
+        int video = i * 7 % 30;
+        bytes_printf(&text, "%d\t%d\t%lld\t%d\t%d\t%d\t%d\n", i % 4, video,
+                     (long long)(START_MS + i * 5000), video % (2 + i % 4) == 0, i % 3 == 0,
+                     i % 10 == 0, video * 1000);
+    }
+    bytes_printf(&text, "1\t5\t%lld\t%s\t0\n", (long long)(START_MS + SHOWINGS * 5000), last);
+    write_file(set.folder, "log.csv", &text);
+    bytes_clear(&text);
+    assert_int_equal(path_join(set.pages, set.folder, "out.jsonl", NULL), LEAT_OK);
+    char *argv[] = {"replay", "--format", "kuairand", set.folder, "--strict",
+                    "--json", "--out",    set.pages,  NULL};
+    assert_int_equal(run(8, argv), COMMAND_FINE);
+    assert_int_equal(disk_get(disk_real(), set.pages, OUT_BYTES_MAX, &text, NULL), LEAT_OK);
+    bytes_put_u8(&text, 0);
+    for (char *at = (char *)text.data; (at = strstr(at, "\"label\":")); at++) {
+        at[strlen("\"label\":")] = '?';
+    }
+    remove_set(&set);
+    return text;
+}
+
+/* What comes of the last showing changes no prediction: none has seen what it predicts. */
+static void test_showings_are_predicted_before_they_are_told(void **state) {
+    (void)state;
+    struct bytes none = predict_showings("0\t0\t0");
+    struct bytes all = predict_showings("1\t1\t1");
+    const char *text = (const char *)none.data;
+    int lines = 0;
+    int predictions = 0;
+    for (const char *at = text; (at = strchr(at, '\n')); at++) {
+        lines++;
+    }
+    for (const char *at = text; (at = strstr(at, "\"leat\":")); at++) {
+        double probability = strtod(at + strlen("\"leat\":"), NULL);
+        assert_true(probability > 0 && probability < 1);
+        predictions++;
+    }
+    assert_int_equal(lines, SHOWINGS);
+    assert_int_equal(predictions, 3 * SHOWINGS);
+    assert_string_equal(text, (const char *)all.data);
+    bytes_deinit(&none);
+    bytes_deinit(&all);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_page_is_written),
@@ -215,6 +272,7 @@ int main(void) {
         cmocka_unit_test(test_strict_stops),
         cmocka_unit_test(test_wrong_words_are_misuse),
         cmocka_unit_test(test_ratings_are_predicted),
+        cmocka_unit_test(test_showings_are_predicted_before_they_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
