@@ -18,7 +18,7 @@ struct replay_options {
     double sample; /* share of the questions that are asked, in [0, 1] */
     bool has_window;
     int64_t from_ms, to_ms; /* questions of [from, to) */
-    const char *only; /* only this action is learnt, and no data is kept; NULL: all */
+    const char *only;       /* only this action is learnt, and no data is kept; NULL: all */
 };
 
 /* Each prints its results to standard output. */
