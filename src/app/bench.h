@@ -13,6 +13,8 @@ struct bench_options {
     uint64_t size;      /* bytes of the state, of freeze, restore and spill */
     const char *folder; /* where data folders are made; NULL: see scratch.h */
     const char *input;  /* a folder of clicks for `pipeline`; NULL: made up */
+    uint64_t rows;      /* of `train`; 0: 10,000,000 */
+    const char *out;    /* `train` writes its rows there, and that is all; NULL: it measures */
 };
 
 leat_status bench_ingest(const struct bench_options *options, leat_error *err);
@@ -24,6 +26,7 @@ leat_status bench_feed(const struct bench_options *options, leat_error *err);
 leat_status bench_pipeline(const struct bench_options *options, leat_error *err);
 leat_status bench_group(const struct bench_options *options, leat_error *err);
 leat_status bench_join(const struct bench_options *options, leat_error *err);
+leat_status bench_train(const struct bench_options *options, leat_error *err);
 
 /* --- an engine to measure --- */
 

@@ -26,6 +26,8 @@ static const struct bench benches[] = {
      bench_group},
     {"join", "Served rows and actions joined a second and core, 5,000,000 showings open.",
      bench_join},
+    {"train", "Planted rows learnt a second: from text, from a cache, by a factorisation machine.",
+     bench_train},
 };
 enum { BENCH_SIZE_MIN = 1 << 20 };
 enum { BENCH_COUNT = sizeof(benches) / sizeof(benches[0]) };
@@ -55,16 +57,22 @@ static leat_status run_benches(const char *name, const struct bench_options *opt
 int command_bench(int argc, char **argv) {
     struct bench_options options = {.json = false};
     const char *size = "4GiB";
+    const char *rows = NULL;
+    int64_t row_count = 0;
     const struct option table[] = {
         {"json", 0, NULL, "One line of JSON a case.", NULL, &options.json},
         {"data", 0, "DIR", "Where data folders are made and removed (default $TMPDIR or /var/tmp).",
          &options.folder, NULL},
         {"input", 0, "DIR", "Globo's clicks for pipeline and group (default: made up).",
          &options.input, NULL},
+        {"rows", 0, "N", "Rows of train (default 10000000).", &rows, NULL},
+        {"out", 0, "FILE", "Only write the rows of train, as Vowpal Wabbit's text.", &options.out,
+         NULL},
         {"size", 0, "BYTES", "State of freeze, restore and spill (default 4GiB).", &size, NULL},
     };
     const struct usage usage = {
-        "leat bench [NAME] [--json] [--data DIR] [--input DIR] [--size BYTES]",
+        "leat bench [NAME] [--json] [--data DIR] [--input DIR] [--size BYTES]\n"
+        "                  [--rows N] [--out FILE]",
         "Measures: a run to warm up, then five. Without a name it lists what there is.", table,
         sizeof(table) / sizeof(table[0])};
     int rest;
@@ -80,5 +88,9 @@ int command_bench(int argc, char **argv) {
         fprintf(stderr, "leat bench: --size: '%s' is not a size of 1MiB or more\n", size);
         return COMMAND_MISUSED;
     }
+    if (options_integer("rows", rows, 1000, INT64_C(1) << 40, &row_count, &err) < 0) {
+        return command_fail(argv[0], &err);
+    }
+    options.rows = (uint64_t)row_count;
     return run_benches(argv[1], &options, &err) < 0 ? command_fail(argv[0], &err) : COMMAND_FINE;
 }

@@ -15,6 +15,8 @@ enum command_exit {
 };
 
 int command_serve(int argc, char **argv);
+int command_train(int argc, char **argv);
+int command_eval(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_simulate(int argc, char **argv);
 int command_bench(int argc, char **argv);

@@ -10,6 +10,8 @@ struct command {
 
 static const struct command COMMANDS[] = {
     {"serve", "Take events and answer with pages, over HTTP.", command_serve},
+    {"train", "Learn a model from files.", command_train},
+    {"eval", "Measure how well a model predicts.", command_eval},
     {"replay", "Replay a data set and measure the pages.", command_replay},
     {"simulate", "Let a simulated audience use a server.", command_simulate},
     {"bench", "Measure speed.", command_bench},

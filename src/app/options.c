@@ -2,7 +2,7 @@
 
 #include "base/text.h"
 
-enum { OPTIONS_MAX = 32, COLUMN_WORDS = 22 };
+enum { OPTIONS_MAX = 48, COLUMN_WORDS = 22 };
 
 static leat_status unknown_option(const struct usage *usage, const char *given, size_t size,
                                   leat_error *err) {

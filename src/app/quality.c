@@ -79,3 +79,23 @@ double quality_log_loss(const struct quality_case *cases, size_t count) {
     }
     return count ? sum / (double)count : 0;
 }
+
+double quality_calibration_error(struct quality_case *cases, size_t count) {
+    if (count == 0) {
+        return 0;
+    }
+    qsort(cases, count, sizeof(*cases), case_compare);
+    double distances = 0;
+    size_t at = 0;
+    for (size_t bin = 1; bin <= QUALITY_BINS; bin++) {
+        size_t end = count * bin / QUALITY_BINS;
+        double difference = 0;
+        for (; at < count &&
+               (at < end || (at > 0 && cases[at].probability == cases[at - 1].probability));
+             at++) {
+            difference += (double)cases[at].probability - (cases[at].positive ? 1 : 0);
+        }
+        distances += fabs(difference);
+    }
+    return distances / (double)count;
+}

@@ -56,5 +56,10 @@ struct quality_case {
 leat_status quality_auc(struct quality_case *cases, size_t count, double *out, leat_error *err);
 /* Mean log loss in nats; probabilities are held within [1e-7, 1 - 1e-7]. 0 when empty. */
 double quality_log_loss(const struct quality_case *cases, size_t count);
+/* Expected calibration error: cases in order of probability are cut into QUALITY_BINS bins of as
+ * many each (equal ones stay together); the mean, over the cases, of the distance between a bin's
+ * mean probability and its rate. Sorts `cases`; 0 when empty. */
+enum { QUALITY_BINS = 20 };
+double quality_calibration_error(struct quality_case *cases, size_t count);
 
 #endif

@@ -104,6 +104,46 @@ static void test_log_loss(void **state) {
     assert_near(quality_log_loss(cases, 4), -(log(0.5) + log(0.75) + 2 * log(1e-7)) / 4);
 }
 
+/* As the definition says it, for cases without ties. */
+static double naive_calibration(const struct quality_case *cases, int count) {
+    double sum = 0;
+    for (int bin = 0; bin < QUALITY_BINS; bin++) {
+        double difference = 0;
+        for (int i = 0; i < count; i++) {
+            int below = 0;
+            for (int k = 0; k < count; k++) {
+                below += cases[k].probability < cases[i].probability;
+            }
+            if (below >= count * bin / QUALITY_BINS && below < count * (bin + 1) / QUALITY_BINS) {
+                difference += (double)cases[i].probability - cases[i].positive;
+            }
+        }
+        sum += fabs(difference);
+    }
+    return sum / count;
+}
+
+static void test_calibration(void **state) {
+    (void)state;
+    struct quality_case cases[517];
+    struct rng rng;
+    rng_init(&rng, 8);
+    for (int count = 1; count <= 517; count += 43) {
+        for (int i = 0; i < count; i++) {
+            cases[i].probability = (float)rng_unit(&rng);
+            cases[i].positive = rng_unit(&rng) < 0.7 * (double)cases[i].probability;
+        }
+        double naive = naive_calibration(cases, count);
+        assert_true(fabs(quality_calibration_error(cases, (size_t)count) - naive) < 1e-9);
+    }
+    /* Equal ones are one bin: half of them positive at a half is no error. */
+    for (int i = 0; i < 100; i++) {
+        cases[i] = (struct quality_case){0.5f, i % 2};
+    }
+    assert_true(quality_calibration_error(cases, 100) == 0);
+    assert_true(quality_calibration_error(cases, 0) == 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranks_beyond_the_page_do_not_count),
@@ -112,6 +152,7 @@ int main(void) {
         cmocka_unit_test(test_auc_is_the_share_of_ordered_pairs),
         cmocka_unit_test(test_auc_needs_both_kinds),
         cmocka_unit_test(test_log_loss),
+        cmocka_unit_test(test_calibration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

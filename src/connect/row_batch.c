@@ -22,8 +22,7 @@ static bool alloc_rows(struct row_batch *batch) {
 
 leat_status row_batch_init(struct row_batch *batch, int rows_max, int tasks, int dense_count,
                            bool timed, leat_error *err) {
-    INVARIANT(rows_max >= 1 && rows_max <= MINIBATCH_MAX && tasks >= 1, "%d rows, %d tasks",
-              rows_max, tasks);
+    INVARIANT(rows_max >= 1 && tasks >= 1, "%d rows, %d tasks", rows_max, tasks);
     *batch = (struct row_batch){
         .rows_max = rows_max, .tasks = tasks, .dense_count = dense_count, .timed = timed};
     if (!alloc_rows(batch)) {

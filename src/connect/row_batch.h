@@ -26,7 +26,7 @@ struct row_batch {
     uint64_t *numbers; /* of the rows in their files, from 0 over all of them */
 };
 
-/* `rows_max` from 1 to MINIBATCH_MAX. */
+/* `rows_max` above 0; a model takes no more than MINIBATCH_MAX at once. */
 leat_status row_batch_init(struct row_batch *batch, int rows_max, int tasks, int dense_count,
                            bool timed, leat_error *err);
 void row_batch_deinit(struct row_batch *batch); /* also of one that is all zero */

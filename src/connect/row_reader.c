@@ -11,7 +11,8 @@ struct row_reader {
     int path;
     uint64_t rows;
     uint64_t bytes, bytes_before; /* of all files; of those before this one */
-    uint64_t file_bytes, file_rows;
+    uint64_t file_bytes;
+    uint64_t *begins; /* [path_count] numbers of the files' first rows */
 };
 
 static leat_status size_of(struct disk *disk, const char *path, uint64_t *out, leat_error *err) {
@@ -36,7 +37,7 @@ static leat_status open_file(struct row_reader *reader, leat_error *err) {
     options.context = (void *)(uintptr_t)reader->options.plan;
     TRY(row_source_open(&options, &reader->source, err));
     TRY(size_of(options.disk, options.path, &reader->file_bytes, err));
-    reader->file_rows = 0;
+    reader->begins[reader->path] = reader->rows;
     row_encoder_bind(reader->options.encoder, &reader->source->columns);
     return LEAT_OK;
 }
@@ -57,7 +58,9 @@ leat_status row_reader_open(const struct row_reader_options *options, struct row
         return error_memory(err, sizeof(*reader));
     }
     reader->options = *options;
-    leat_status status = LEAT_OK;
+    size_t bytes_begins = ((size_t)options->path_count + 1) * sizeof(uint64_t);
+    reader->begins = memory_zalloc(bytes_begins);
+    leat_status status = reader->begins ? LEAT_OK : error_memory(err, bytes_begins);
     for (int i = 0; i < options->path_count && status == LEAT_OK; i++) {
         uint64_t bytes = 0;
         status = size_of(options->source.disk, options->paths[i], &bytes, err);
@@ -77,6 +80,7 @@ leat_status row_reader_open(const struct row_reader_options *options, struct row
 void row_reader_close(struct row_reader *reader) {
     if (reader) {
         row_source_close(reader->source);
+        memory_free(reader->begins);
         memory_free(reader);
     }
 }
@@ -119,6 +123,11 @@ leat_status row_reader_next(struct row_reader *reader, struct row_batch *batch, 
 
 uint64_t row_reader_rows(const struct row_reader *reader) {
     return reader->rows;
+}
+
+uint64_t row_reader_file_begin(const struct row_reader *reader, int file) {
+    return file <= reader->path && file < reader->options.path_count ? reader->begins[file]
+                                                                     : reader->rows;
 }
 
 leat_status row_reader_skip(struct row_reader *reader, uint64_t rows, leat_error *err) {

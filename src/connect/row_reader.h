@@ -26,6 +26,8 @@ void row_reader_close(struct row_reader *reader); /* NULL is fine */
 leat_status row_reader_next(struct row_reader *reader, struct row_batch *batch, leat_error *err);
 /* Rows that were read so far, refused ones among them: the number of the next row. */
 uint64_t row_reader_rows(const struct row_reader *reader);
+/* Number of the first row of a file; of one that was not reached yet, of the next row. */
+uint64_t row_reader_file_begin(const struct row_reader *reader, int file);
 /* Passes over rows, as they were read before: nothing is refused, counted or learnt of them.
  * LEAT_INVALID when there are fewer. */
 leat_status row_reader_skip(struct row_reader *reader, uint64_t rows, leat_error *err);
