@@ -25,6 +25,8 @@ leat_status bench_spill(const struct bench_options *options, leat_error *err);
 leat_status bench_feed(const struct bench_options *options, leat_error *err);
 leat_status bench_pipeline(const struct bench_options *options, leat_error *err);
 leat_status bench_group(const struct bench_options *options, leat_error *err);
+leat_status bench_delta(const struct bench_options *options, leat_error *err);
+leat_status bench_effect(const struct bench_options *options, leat_error *err);
 leat_status bench_join(const struct bench_options *options, leat_error *err);
 leat_status bench_train(const struct bench_options *options, leat_error *err);
 
