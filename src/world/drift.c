@@ -316,6 +316,9 @@ static void slot_bear(struct drift *drift, struct field *field, struct slot *slo
 static void slot_move(struct drift *drift, struct slot *slot, float *weights, double now) {
     double kept;
     double fresh;
+    if (now - slot->moved < STEP_SMALLEST * drift->options.pace / PACE_RANGE) {
+        return; /* too near for the quickest */
+    }
     double pace = pace_of(drift, slot->name, 1);
     double deviation = isinf(slot->dies) ? 1 : MORTAL_WEIGHT;
     if (drift->options.drift == 0 || !walk(now - slot->moved, pace, &kept, &fresh)) {
