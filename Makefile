@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Each does all of its own set-up.
 .DEFAULT_GOAL := release
-.PHONY: setup release asan tsan fuzz test test-long demo bench format tidy clean
+.PHONY: setup release asan tsan fuzz test test-long demo bench bench-peers format tidy clean
 
 JOBS ?= $(shell nproc)
 BINARY := build/release/leat
@@ -27,6 +27,12 @@ demo: release
 
 bench: release
 	@$(BINARY) bench all --json
+
+# The same work by peers, side by side; DATA=<folder of real data> adds what needs it.
+bench-peers: release
+	@bench/peers/set_up.sh
+	@build/peers/venv/bin/python bench/peers/compare_peers.py $(BINARY)
+	@test -z "$(DATA)" || build/peers/venv/bin/python bench/peers/parity_ctr.py $(BINARY) $(DATA)
 
 format: setup
 	@find src include tests -name '*.[ch]' -o -name '*.cc' | xargs clang-format -i
