@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Monolith's figure 7 (arXiv 2209.07663) on movielens-latest-small: DeepFM with a row for each id
 against DeepFM whose ids share rows by hash, at equal total bytes; rating >= 3.5, ten epochs, three
-seeds. Prints AUC by epoch as a table by tabs; exit code 1 unless the first is at least the second at
-every epoch (means over the seeds).
+seeds. Prints AUC by epoch as a table by tabs; exit code 1 unless the first is at least the second
+at every epoch (means over the seeds).
 
     collisions_ctr.py LEAT DATA [--table FILE]
 
 Rows of W floats (weight, embedding, AdaGrad's sums of both). Without collisions a row costs 4 W
-bytes and at most OVERHEAD for its key, its part of the index and what else the table keeps of it. The
-hashed variant needs none of that: it gets ids x (4 W + OVERHEAD) / 4 W rows of the same width, parted
-between users and films as they are. The split is 80/20, random: by time four of five test rows would
-be of users that were never seen.
+bytes and at most OVERHEAD for its key, its part of the index and what else the table keeps of it.
+The hashed variant needs none of that: it gets ids x (4 W + OVERHEAD) / 4 W rows of the same width,
+parted between users and films as they are. The split is 80/20, random: by time four of five test
+rows would be of users that were never seen.
 """
 import argparse
 import os

@@ -4,9 +4,9 @@ else the machine does falls on all alike. Prints medians over the rounds, and ra
 
     compare_peers.py LEAT [--rows N] [--rounds N] [--only train|table]
 
-Speed of learners is examples per CPU second of one pass; of leat that of the whole process, start and
-end included. Log loss is progressive, each row before it is learnt, and comparable where the number
-of rows is the same.
+Speed of learners is examples per CPU second of one pass; of leat that of the whole process, start
+and end included. Log loss is progressive, each row before it is learnt, and comparable where the
+number of rows is the same.
 """
 import argparse
 import json

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""One pass of one peer over rows of Vowpal Wabbit's text, as one line of JSON: examples, CPU seconds
-of learning (start and imports left out), progressive log loss in nats, peak memory of the process.
+"""One pass of one peer over rows of Vowpal Wabbit's text, as one line of JSON: examples, CPU
+seconds of learning (start and imports left out), progressive log loss in nats, peak memory of the
+process.
 
     peer_train.py vw-logistic | vw-lrqfa | river-logistic | river-fm ROWS.vw [--rows N]
 

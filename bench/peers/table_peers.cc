@@ -1,11 +1,10 @@
-// Hash tables that others use, on the work of `leat bench table`: 64-bit keys that are random, rows of
-// 32 floats in one slab beside the index, half of the look-ups missing; a row that is found is
-// summed. One thread. One line of JSON a case.
+// Hash tables that others use, on the work of `leat bench table`: random 64-bit keys, rows of 32
+// floats in one slab beside the index, half of the look-ups missing; a row that is found is summed.
+// One thread. One line of JSON a case.
 //
 //   table_peers [ROWS]      10,000,000 without it
 #include <absl/container/flat_hash_map.h>
 #include <boost/unordered/unordered_flat_map.hpp>
-
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
