@@ -47,7 +47,7 @@ static size_t lay_out(struct net_work *work, const struct net_plan *plan, bool g
 
 leat_status net_work_create(const struct net_plan *plan, int rows_max, bool gradients,
                             struct net_work **out, leat_error *err) {
-    (void)matrix_kernel();
+    TRY(matrix_begin(err));
     struct net_work *work = memory_zalloc(sizeof(*work));
     if (!work) {
         return error_memory(err, sizeof(*work));

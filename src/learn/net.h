@@ -55,7 +55,8 @@ const struct net_part *net_part_at(const struct net_plan *plan, int index);
  * elsewhere; biases 0). */
 void net_start(const struct net_plan *plan, uint64_t seed, float *parameters);
 
-/* Room for activations of up to `rows_max` rows; with `gradients` for a backward pass too. */
+/* Room for activations of up to `rows_max` rows; with `gradients` for a backward pass too.
+ * LEAT_UNSUPPORTED: the library of matrix products is not installed. */
 leat_status net_work_create(const struct net_plan *plan, int rows_max, bool gradients,
                             struct net_work **out, leat_error *err);
 void net_work_destroy(struct net_work *work);
@@ -90,7 +91,8 @@ void net_towers_backward(struct net_work *work, const float *parameters,
                          const float *item_gradients, float *parameter_gradients,
                          float *embedding_gradients);
 
-/* "openblas 0.3.21 SkylakeX": goes into the manifest; results may differ between kinds. */
+/* "openblas 0.3.21 SkylakeX": goes into the manifest; results may differ between kinds. Empty before
+ * the first net_work_create. */
 const char *net_kernel(void);
 
 #endif
