@@ -91,8 +91,8 @@ void net_towers_backward(struct net_work *work, const float *parameters,
                          const float *item_gradients, float *parameter_gradients,
                          float *embedding_gradients);
 
-/* "openblas 0.3.21 SkylakeX": goes into the manifest; results may differ between kinds. Empty before
- * the first net_work_create. */
+/* "openblas 0.3.21 SkylakeX": goes into the manifest; results may differ between kinds. Empty
+ * before the first net_work_create. */
 const char *net_kernel(void);
 
 #endif
