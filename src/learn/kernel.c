@@ -324,3 +324,7 @@ float kernel_sigmoid(float x) {
     float e = exp_negative(within > 0.0f ? -within : within);
     return within > 0.0f ? 1.0f / (1.0f + e) : e / (1.0f + e);
 }
+
+float kernel_exp(float x) {
+    return x >= -87.0f ? exp_negative(x > 0.0f ? 0.0f : x) : x == x ? 0.0f : x;
+}

@@ -53,5 +53,7 @@ const struct kernel *kernel_best(void); /* the fastest that this CPU runs */
 /* 1 / (1 + exp(-x)) within 2e-7 relative, in basic arithmetic only: the C library's expf gives
  * different last bits on different CPUs, and weights must not depend on that. Not a number: 1/2. */
 float kernel_sigmoid(float x);
+/* exp(x) for x of at most 0, likewise; 0 below -87; not a number stays none. */
+float kernel_exp(float x);
 
 #endif

@@ -1,5 +1,5 @@
 #include "base/memory.h"
-#include "learn/model_internal.h"
+#include "learn/learner.h"
 
 #include <math.h>
 #include <string.h>
@@ -40,20 +40,23 @@ static void shape_from(struct model *model) {
 
 static leat_status allocate(struct model *model, leat_error *err) {
     size_t dense = (size_t)model->shape.dense;
+    size_t calibrations = (size_t)model->spec.task_count * sizeof(struct calibration);
     model->dense_state_count = dense * (model->spec.optimiser == MODEL_ADAM ? 2 : 1);
     model->dense = memory_zalloc(dense * sizeof(float));
     model->dense_first = memory_zalloc(dense * sizeof(float));
     model->dense_state = memory_zalloc(model->dense_state_count * sizeof(float));
-    if (!model->dense || !model->dense_first || !model->dense_state) {
-        return error_memory(err, (2 * dense + model->dense_state_count) * sizeof(float));
+    model->calibration = model->spec.calibrate ? memory_zalloc(calibrations) : NULL;
+    if (!model->dense || !model->dense_first || !model->dense_state ||
+        (model->spec.calibrate && !model->calibration)) {
+        return error_memory(err,
+                            (2 * dense + model->dense_state_count) * sizeof(float) + calibrations);
     }
     return LEAT_OK;
 }
 
-/* b = 0, u as given, h as actions of that sign want it; thresholds one apart. */
-static void first_fill(struct model *model, const float *dense_start) {
+/* b = 0, u as given, h as actions of that sign want it. */
+static void first_fill_fm(struct model *model, const float *dense_start) {
     const struct model_shape *shape = &model->shape;
-    float *thresholds = model->dense_first + shape->thresholds;
     for (int t = 0; t < shape->tasks; t++) {
         const struct model_task *task = &model->spec.tasks[t];
         float *u = model->dense_first + t * shape->block + 1;
@@ -63,26 +66,42 @@ static void first_fill(struct model *model, const float *dense_start) {
         for (int f = 0; f < shape->dimension; f++) {
             u[shape->dense_count + f] = task->negative ? -1.0f : 1.0f;
         }
-        for (int k = 0; k < task->levels; k++) {
+    }
+}
+
+/* Thresholds stand one apart. */
+static void first_fill(struct model *model, const float *dense_start) {
+    float *thresholds = model->dense_first + model->shape.thresholds;
+    for (int t = 0; t < model->shape.tasks; t++) {
+        for (int k = 0; k < model->spec.tasks[t].levels; k++) {
             *thresholds++ = (float)k;
         }
+    }
+    if (model->learner) {
+        learner_start(model, model->dense_first);
+    } else {
+        first_fill_fm(model, dense_start);
     }
 }
 
 static leat_status model_build(struct model *model, const float *dense_start, leat_error *err) {
-    if (model->spec.network != NETWORK_FM && model->spec.network != NETWORK_LOGISTIC) {
-        return error_set(err, LEAT_UNSUPPORTED, "network '%s' is not built",
-                         model_network_name(model->spec.network));
-    }
     struct table_options options = {
         .width = optimiser_width(&model->optimiser),
         .bytes_max = model->spec.memory,
     };
     TRY(table_create(&options, &model->table, err));
+    if (model_batches(model)) {
+        TRY(learner_create(model, err)); /* knows how many dense weights there are */
+    }
     TRY(allocate(model, err));
-    TRY(fm_create(model, err));
+    if (!model->learner) {
+        TRY(fm_create(model, err));
+    }
     first_fill(model, dense_start);
-    model_reset_dense(model);
+    model_reset(model);
+    if (model->learner && atomic_load(&model->learner->current) < 0) {
+        return error_memory(err, (size_t)model->shape.dense * sizeof(float));
+    }
     return LEAT_OK;
 }
 
@@ -96,6 +115,7 @@ leat_status model_open(const struct model_spec *spec, const float *dense_start,
     model->spec = *spec;
     model->metrics = metrics;
     shape_from(model);
+    pending_init(&model->pending, spec->task_count, spec->dense_count);
     leat_status status = model_build(model, dense_start, err);
     if (status < 0) {
         model_close(model);
@@ -110,6 +130,9 @@ void model_close(struct model *model) {
         return;
     }
     fm_destroy(model->fm);
+    learner_destroy(model);
+    pending_deinit(&model->pending);
+    memory_free(model->calibration);
     table_destroy(model->table);
     memory_free(model->dense);
     memory_free(model->dense_first);
@@ -131,7 +154,8 @@ uint64_t model_rows(const struct model *model) {
 
 uint64_t model_bytes(const struct model *model) {
     size_t dense = (size_t)model->shape.dense * 2 + model->dense_state_count;
-    return table_bytes(model->table) + sizeof(*model) + dense * sizeof(float) + fm_bytes(model);
+    return table_bytes(model->table) + sizeof(*model) + dense * sizeof(float) +
+           (model->learner ? learner_bytes(model) + towers_bytes(model) : fm_bytes(model));
 }
 
 const struct table *model_table(const struct model *model) {
@@ -140,6 +164,19 @@ const struct table *model_table(const struct model *model) {
 
 const char *model_kernel(void) {
     return kernel_best()->name;
+}
+
+leat_status model_threads(struct model *model, int threads, leat_error *err) {
+    if (!model->learner) {
+        return LEAT_OK; /* a step at each example leaves nothing to share out */
+    }
+    struct pool *pool = NULL;
+    if (threads > 1) {
+        TRY(pool_create(threads < POOL_THREADS_MAX ? threads : POOL_THREADS_MAX, &pool, err));
+    }
+    pool_destroy(model->learner->pool);
+    model->learner->pool = pool;
+    return LEAT_OK;
 }
 
 void model_counts(const struct model *model, struct model_counts *out) {
@@ -182,13 +219,22 @@ void model_rows_for(struct model *model, const uint64_t *keys, int count, bool a
     }
 }
 
-void model_reset_dense(struct model *model) {
+void model_reset(struct model *model) {
     memcpy(model->dense, model->dense_first, (size_t)model->shape.dense * sizeof(float));
     bool sums = model->spec.optimiser == MODEL_ADAGRAD || model->spec.optimiser == MODEL_FTRL;
+    float first = model->learner ? OPTIMISER_BATCH_FIRST : OPTIMISER_DENSE_FIRST;
     for (size_t i = 0; i < model->dense_state_count; i++) {
-        model->dense_state[i] = sums ? OPTIMISER_DENSE_FIRST : 0.0f;
+        model->dense_state[i] = sums ? first : 0.0f;
     }
+    if (model->calibration) {
+        memset(model->calibration, 0, (size_t)model->shape.tasks * sizeof(*model->calibration));
+    }
+    pending_clear(&model->pending);
     model->steps = 0;
+    if (model->learner) {
+        towers_reset(model);
+        learner_publish(model, true);
+    }
 }
 
 void model_step_dense(struct model *model, int first, int count, const float *gradient) {
@@ -205,18 +251,49 @@ void model_step_dense(struct model *model, int first, int count, const float *gr
         model->kernel->rmsprop(weights, state, gradient, count, rate, 0.0f, OPTIMISER_RMSPROP_FADE);
         return;
     }
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count && !model->learner; i++) {
         state[i] *= OPTIMISER_DENSE_FADE;
     }
     model->kernel->adagrad(weights, state, gradient, count, rate, 0.0f);
 }
 
-float model_predict(const struct model *model, const float *dense, int task, float logit) {
+void model_dense_changed(struct model *model) {
+    if (model->learner) {
+        learner_publish(model, true);
+    }
+}
+
+static bool calibrates(const struct model_task *task) {
+    return task->head == HEAD_BINARY || task->head == HEAD_REGRESSION;
+}
+
+float model_predict(const struct model *model, const float *dense,
+                    const struct calibration *calibration, int task, float logit) {
     const float *thresholds = dense + model->shape.thresholds;
     for (int t = 0; t < task; t++) {
         thresholds += model->spec.tasks[t].levels;
     }
+    if (calibration && calibrates(&model->spec.tasks[task])) {
+        logit = calibrate(&calibration[task], logit);
+    }
     return loss_predict(&model->spec.tasks[task], thresholds, logit);
+}
+
+void model_observe(struct model *model, const struct saying *saying, int t, float logit) {
+    const struct model_task *task = &model->spec.tasks[t];
+    float target = saying->targets[t];
+    float weight = saying->weights[t];
+    if (!calibrates(task) || !(weight > 0.0f) || !isfinite(logit) || !isfinite(target)) {
+        return;
+    }
+    float corrected = calibrate(&model->calibration[t], logit);
+    if (saying->fake) {
+        weight *= loss_fake_weight(corrected, target > 0.0f);
+    }
+    corrected += saying->log_odds;
+    calibrate_learn(&model->calibration[t], logit,
+                    weight * loss_gradient(task, NULL, corrected, target, NULL),
+                    weight * loss_curve(task, corrected, target));
 }
 
 /* --- learning --- */
@@ -258,22 +335,47 @@ static void lone_fill(const struct model *model, const struct example *example, 
     };
 }
 
+static void step_on_pending(struct model *model) {
+    const bool *fake;
+    struct minibatch batch = pending_batch(&model->pending, &fake);
+    learner_batch(model, &batch, fake, true, NULL);
+    pending_clear(&model->pending);
+}
+
 void model_learn(struct model *model, const struct example *example) {
     struct lone lone;
     bool fake = example->flags & EXAMPLE_FAKE;
     lone_fill(model, example, &lone);
-    fm_batch(model, &lone.batch, &fake, true, NULL);
+    if (!model->learner) {
+        fm_batch(model, &lone.batch, &fake, true, NULL);
+        return;
+    }
+    uint64_t block = example->sequence / (uint64_t)model->spec.batch;
+    if (model->pending.count == model->spec.batch || block != model->pending.block) {
+        step_on_pending(model);
+    }
+    model->pending.block = block;
+    pending_add(&model->pending, &lone.batch, fake);
 }
 
 void model_reach(struct model *model, uint64_t sequence) {
-    (void)model;
-    (void)sequence; /* step by step nothing waits */
+    if (model->pending.count > 0 && sequence / (uint64_t)model->spec.batch > model->pending.block) {
+        step_on_pending(model);
+    }
 }
 
 void model_learn_batch(struct model *model, const struct minibatch *batch, float *predictions) {
-    fm_batch(model, batch, NULL, true, predictions);
+    if (model->learner) {
+        learner_batch(model, batch, NULL, true, predictions);
+    } else {
+        fm_batch(model, batch, NULL, true, predictions);
+    }
 }
 
 void model_predict_batch(struct model *model, const struct minibatch *batch, float *predictions) {
-    fm_batch(model, batch, NULL, false, predictions);
+    if (model->learner) {
+        learner_batch(model, batch, NULL, false, predictions);
+    } else {
+        fm_batch(model, batch, NULL, false, predictions);
+    }
 }

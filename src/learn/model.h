@@ -69,13 +69,17 @@ void model_learn(struct model *model, const struct example *example);
  * last cut before it. */
 void model_reach(struct model *model, uint64_t sequence);
 
-/* Columns at once: a batch is one step (its examples one by one where the network steps so). Tasks
- * and dense inputs as in the spec. `predictions` [count x tasks], may be NULL: probabilities (or
- * expected values of a regression) as they were before the step, so that learning and a progressive
- * evaluation are one pass. */
+/* Columns at once: steps of at most `spec.batch` examples (one by one where the network steps so).
+ * Tasks and dense inputs as in the spec. `predictions` [count x tasks], may be NULL: probabilities
+ * (or expected values of a regression) as they were before the step, so that learning and a
+ * progressive evaluation are one pass. */
 void model_learn_batch(struct model *model, const struct minibatch *batch, float *predictions);
 /* Without learning; no id gets a row. */
 void model_predict_batch(struct model *model, const struct minibatch *batch, float *predictions);
+
+/* Threads that a step may use, the caller included; at first one. Never changes a bit. Between
+ * batches. */
+leat_status model_threads(struct model *model, int threads, leat_error *err);
 
 /* What was passed over, by reason; rows that are not finite after a step are put back and counted.
  */
@@ -84,7 +88,8 @@ struct model_counts {
     uint64_t empty;      /* no task, or no weight above 0 */
     uint64_t not_finite; /* inputs */
     uint64_t exploded;   /* gradients cut to GRADIENT_MAX, or steps undone */
-    uint64_t unknown;    /* keys of fields that the model does not have */
+    uint64_t unknown;    /* keys of fields that the model does not have; a model that steps one by
+                            one takes them as those of any field */
 };
 void model_counts(const struct model *model, struct model_counts *out);
 

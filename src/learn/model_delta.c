@@ -249,6 +249,9 @@ leat_status model_delta_apply(struct model *model, const struct delta *delta, le
     for (uint32_t i = 0; i < head->dense; i++) {
         __atomic_store(&model->dense[i], &apply.dense[i], __ATOMIC_RELAXED);
     }
+    if (head->dense > 0) {
+        model_dense_changed(model);
+    }
     apply_deinit(&apply);
     return missing == 0 ? LEAT_OK
                         : error_set(err, LEAT_FULL,

@@ -61,12 +61,6 @@ void fm_forward(const struct model_shape *shape, const float *dense, struct pass
 
 /* --- one example --- */
 
-/* Of a fake negative or its positive; see model.h. The prediction has no gradient here. */
-static float fake_weight(float logit, bool positive) {
-    float p = kernel_sigmoid(logit);
-    return positive ? 1.0f + p : (1.0f - p) * (1.0f + p);
-}
-
 /* Of the logits, 0 for tasks that the example says nothing about; thresholds' go to their places.
  */
 static void logit_gradients(struct model *model, const struct saying *saying, float *out) {
@@ -77,7 +71,7 @@ static void logit_gradients(struct model *model, const struct saying *saying, fl
         float logit = model->fm->pass.logits[t];
         float g =
             loss_gradient(task, thresholds, logit + saying->log_odds, saying->targets[t], into);
-        float importance = saying->fake ? fake_weight(logit, saying->targets[t] > 0.0f) : 1.0f;
+        float importance = saying->fake ? loss_fake_weight(logit, saying->targets[t] > 0.0f) : 1.0f;
         float weight = saying->weights[t] * task->weight * importance;
         out[t] = weight > 0.0f ? weight * g : 0.0f;
         for (int k = 0; k < task->levels; k++) {
@@ -233,6 +227,9 @@ static void learn_one(struct model *model, const struct minibatch *batch, int in
     };
     fm_gradient(model, &saying);
     fm_step(model, &saying);
+    for (int t = 0; model->calibration && t < batch->tasks; t++) {
+        model_observe(model, &saying, t, model->fm->pass.logits[t]);
+    }
 }
 
 static void chunk_run(struct model *model, const struct minibatch *batch, int from,
@@ -245,7 +242,7 @@ static void chunk_run(struct model *model, const struct minibatch *batch, int fr
         fm_forward(&model->shape, model->dense, &fm->pass);
         for (int t = 0; predictions && t < tasks; t++) {
             predictions[(from + i) * tasks + t] =
-                model_predict(model, model->dense, t, fm->pass.logits[t]);
+                model_predict(model, model->dense, model->calibration, t, fm->pass.logits[t]);
         }
         if (learn) {
             learn_one(model, batch, from + i, fake && fake[from + i]);

@@ -10,10 +10,12 @@
 #ifndef LEARN_MODEL_INTERNAL_H
 #define LEARN_MODEL_INTERNAL_H
 
+#include "learn/calibrate.h"
 #include "learn/kernel.h"
 #include "learn/model.h"
 #include "learn/model_loss.h"
 #include "learn/optimiser.h"
+#include "learn/pending.h"
 
 #include <stdatomic.h>
 
@@ -94,8 +96,15 @@ struct model {
     size_t dense_state_count;
     uint64_t steps; /* taken */
     struct counters counters;
-    struct fm *fm;
+    struct calibration *calibration; /* of each task, or NULL */
+    struct fm *fm;                   /* step by step */
+    struct learner *learner;         /* in batches; else NULL, and nothing is pending */
+    struct pending pending;
 };
+
+static inline bool model_batches(const struct model *model) {
+    return model->spec.network != NETWORK_FM && model->spec.network != NETWORK_LOGISTIC;
+}
 
 /* Owner's counts: one thread adds, any reads. */
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t count) {
@@ -117,13 +126,19 @@ static inline uint64_t model_key(const struct model *model, uint64_t key) {
                ? key_under(model->spec.fields[field].shares, key)
                : key;
 }
-/* First values of the dense weights and their optimiser's state. */
-void model_reset_dense(struct model *model);
+/* Nothing learnt, but for the table. */
+void model_reset(struct model *model);
 /* One step of `count` dense weights from `first` on, with state beside; visible to scorers at once.
  */
 void model_step_dense(struct model *model, int first, int count, const float *gradient);
-/* What is predicted where the head's logit is `logit`. `dense`: all dense weights. */
-float model_predict(const struct model *model, const float *dense, int task, float logit);
+/* Who put dense weights from outside into their array: scorers see them from now on. */
+void model_dense_changed(struct model *model);
+/* What is predicted where the head's logit is `logit`. `dense`: all dense weights; `calibration`:
+ * of all tasks, or NULL. */
+float model_predict(const struct model *model, const float *dense,
+                    const struct calibration *calibration, int task, float logit);
+/* After the step on an example: what became of task t's prediction, whose logit was `logit`. */
+void model_observe(struct model *model, const struct saying *saying, int task, float logit);
 
 /* --- step by step (model_fm.c) --- */
 

@@ -60,3 +60,8 @@ float loss_curve(const struct model_task *task, float logit, float target) {
     float weight = task->head == HEAD_REGRESSION && target > 0.0f ? 1.0f + target : 1.0f;
     return weight * p * (1.0f - p);
 }
+
+float loss_fake_weight(float logit, bool positive) {
+    float p = kernel_sigmoid(logit);
+    return positive ? 1.0f + p : (1.0f - p) * (1.0f + p);
+}

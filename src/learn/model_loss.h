@@ -21,6 +21,9 @@ float loss_predict(const struct model_task *task, const float *thresholds, float
 /* d loss / d z. `threshold_gradients` [levels]: of an ordinal head, overwritten. */
 float loss_gradient(const struct model_task *task, const float *thresholds, float logit,
                     float target, float *threshold_gradients);
+/* Of a fake negative or its positive (model.h), by the model's own prediction, which has no
+ * gradient here. */
+float loss_fake_weight(float logit, bool positive);
 /* Second derivative by z, an upper bound of it: the step of the calibration. */
 float loss_curve(const struct model_task *task, float logit, float target);
 

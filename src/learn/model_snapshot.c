@@ -6,6 +6,9 @@
  *   body   u64 its bytes, up to the checksum
  *            u64 steps   u32 dense weights   u32 floats of their optimiser's state
  *            f32 dense weights, then f32 the state           (model_internal.h draws them)
+ *            f32 calibration of each task, where spec.calibrate
+ *            two towers: f32 gaps, u32 last steps of the items' frequencies
+ *            in batches: the examples that wait                (pending.c)
  *            u64 checksum of the body, its size included
  *          the table (table_snapshot.c)
  *
@@ -16,7 +19,7 @@
  *     u64 checksum of all before it, and the table */
 #include "base/hash.h"
 #include "base/memory.h"
-#include "learn/model_internal.h"
+#include "learn/learner.h"
 
 #include <string.h>
 
@@ -64,17 +67,40 @@ static void write_head(const struct model *model, struct bytes *out) {
     bytes_deinit(&spec);
 }
 
-static size_t body_bytes(const struct model *model) {
-    return sizeof(uint64_t) + 2 * sizeof(uint32_t) + dense_bytes(model) + moment_bytes(model);
+static size_t calibration_bytes(const struct model *model) {
+    return model->calibration ? (size_t)model->shape.tasks * sizeof(*model->calibration) : 0;
+}
+
+static struct frequency *frequency_of(const struct model *model) {
+    return model->learner ? model->learner->frequency : NULL;
+}
+
+/* More than any body of this model has. */
+static size_t body_bytes_max(const struct model *model) {
+    size_t example = MODEL_KEYS_MAX * sizeof(uint64_t) + 64 +
+                     (size_t)(model->shape.dense_count + 2 * model->shape.tasks) * sizeof(float);
+    return 1024 + dense_bytes(model) + moment_bytes(model) + calibration_bytes(model) +
+           sizeof(struct frequency) + (size_t)model->spec.batch * example;
 }
 
 static void write_body(const struct model *model, struct bytes *out) {
-    bytes_put_u64(out, body_bytes(model));
+    size_t size = out->size;
+    bytes_put_u64(out, 0);
     bytes_put_u64(out, model->steps);
     bytes_put_u32(out, (uint32_t)model->shape.dense);
     bytes_put_u32(out, (uint32_t)model->dense_state_count);
     bytes_append(out, model->dense, dense_bytes(model));
     bytes_append(out, model->dense_state, moment_bytes(model));
+    bytes_append(out, model->calibration, calibration_bytes(model));
+    const struct frequency *frequency = frequency_of(model);
+    bytes_append(out, frequency, frequency ? sizeof(*frequency) : 0);
+    if (model->learner) {
+        pending_write(&model->pending, out);
+    }
+    if (!out->failed) {
+        uint64_t written = out->size - size;
+        memcpy(out->data + size, &written, sizeof(written));
+    }
 }
 
 leat_status model_freeze(struct model *model, struct model_snapshot **out, leat_error *err) {
@@ -201,6 +227,12 @@ leat_status model_describe(state_source source, void *context, struct model_spec
     return status;
 }
 
+static void copy(void *to, const void *from, size_t count) {
+    if (count > 0) {
+        memcpy(to, from, count);
+    }
+}
+
 static leat_status body_apply(struct model *model, const struct bytes *piece, leat_error *err) {
     struct bytes_reader reader = bytes_reader_of(piece->data, piece->size - CHECKSUM_BYTES);
     (void)bytes_get_u64(&reader);
@@ -209,14 +241,20 @@ static leat_status body_apply(struct model *model, const struct bytes *piece, le
     uint32_t state = bytes_get_u32(&reader);
     const uint8_t *weights = bytes_get_raw(&reader, dense_bytes(model));
     const uint8_t *states = bytes_get_raw(&reader, moment_bytes(model));
-    if (reader.failed || reader.at != reader.end || dense != (uint32_t)model->shape.dense ||
-        state != model->dense_state_count) {
+    const uint8_t *calibration = bytes_get_raw(&reader, calibration_bytes(model));
+    struct frequency *frequency = frequency_of(model);
+    const uint8_t *items = bytes_get_raw(&reader, frequency ? sizeof(*frequency) : 0);
+    bool waits = !model->learner || pending_read(&model->pending, &reader, model->spec.batch);
+    if (reader.failed || !waits || reader.at != reader.end ||
+        dense != (uint32_t)model->shape.dense || state != model->dense_state_count) {
         return error_set(err, LEAT_CORRUPT, "model body: %u dense weights and %u of their state",
                          dense, state);
     }
     model->steps = steps;
-    memcpy(model->dense, weights, dense_bytes(model));
-    memcpy(model->dense_state, states, moment_bytes(model));
+    copy(model->dense, weights, dense_bytes(model));
+    copy(model->dense_state, states, moment_bytes(model));
+    copy(model->calibration, calibration, calibration_bytes(model));
+    copy(frequency, items, frequency ? sizeof(*frequency) : 0);
     return LEAT_OK;
 }
 
@@ -228,10 +266,11 @@ static leat_status read_body(struct model *model, state_source source, void *con
     if (status >= 0) {
         struct bytes_reader reader = bytes_reader_of(piece.data, piece.size);
         uint64_t size = bytes_get_u64(&reader);
-        status = size == body_bytes(model)
-                     ? read_more(&piece, size + CHECKSUM_BYTES, source, context, err)
-                     : error_set(err, LEAT_CORRUPT, "model body: %llu bytes, not %llu",
-                                 (unsigned long long)size, (unsigned long long)body_bytes(model));
+        bool fits = size >= sizeof(size) && size <= body_bytes_max(model);
+        status = fits
+                     ? read_more(&piece, size - sizeof(size) + CHECKSUM_BYTES, source, context, err)
+                     : error_set(err, LEAT_CORRUPT, "model body: %llu bytes, %zu at most",
+                                 (unsigned long long)size, body_bytes_max(model));
     }
     if (status >= 0) {
         status = check_checksum(&piece, "body", err);
@@ -303,8 +342,11 @@ leat_status model_restore(struct model *model, state_source source, void *contex
         status = table_restore(model->table, source, context, err);
     }
     if (status < 0) {
-        model_reset_dense(model);
+        model_reset(model);
         return status;
+    }
+    if (model->learner) {
+        learner_publish(model, true);
     }
     return LEAT_OK;
 }

@@ -23,7 +23,7 @@ struct net_work;
  * net_backward. */
 struct net_history {
     int field;
-    const uint32_t *offsets; /* [rows + 1] */
+    const uint32_t *offsets; /* [rows + 1]; the first need not be 0 */
     const float *vectors;    /* [offsets[rows]][dimension] */
     float *gradients;        /* the same shape; written by net_backward; NULL in scoring */
 };
@@ -72,8 +72,9 @@ void net_backward(struct net_work *work, const float *parameters, const struct n
                   float *embedding_gradients);
 
 /* Request and candidates: what does not depend on the item is computed once. `input` of net_prepare
- * has one row, whose item fields (model_field.of_item) are ignored; net_forward_items then takes n
- * rows of which only the item fields (and dense) are read. Gives the logits that net_forward of the
+ * has one row, whose item fields (model_field.of_item, and histories that ask for the item) are
+ * ignored; net_forward_items then takes n rows of which only the item fields, histories and dense
+ * inputs are read. Gives the logits that net_forward of the
  * whole rows gives, within rounding of a different order of additions. */
 void net_prepare(struct net_work *work, const float *parameters, const struct net_input *input);
 void net_forward_items(struct net_work *work, const float *parameters,

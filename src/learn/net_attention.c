@@ -90,7 +90,7 @@ void attention_forward(const struct net_pass *pass, const struct net_history *hi
     }
     uint32_t keys = history->offsets[pass->rows];
     int row = 0;
-    for (uint32_t first = 0; first < keys; first += ATTENTION_CHUNK) {
+    for (uint32_t first = history->offsets[0]; first < keys; first += ATTENTION_CHUNK) {
         int count = keys - first < ATTENTION_CHUNK ? (int)(keys - first) : ATTENTION_CHUNK;
         chunk_forward(&a, first, count, &row);
         for (int i = 0; i < count; i++) {
@@ -148,7 +148,7 @@ void attention_backward(const struct net_pass *pass, const struct net_history *h
     struct attention_gradients g = {own, own + (a.bias - a.matrix), own + (a.last - a.matrix)};
     uint32_t keys = history->offsets[pass->rows];
     int row = 0;
-    for (uint32_t first = 0; first < keys; first += ATTENTION_CHUNK) {
+    for (uint32_t first = history->offsets[0]; first < keys; first += ATTENTION_CHUNK) {
         int count = keys - first < ATTENTION_CHUNK ? (int)(keys - first) : ATTENTION_CHUNK;
         chunk_forward(&a, first, count, &row);
         for (int i = 0; i < count; i++) {

@@ -43,7 +43,9 @@ struct optimiser {
 #define OPTIMISER_DENSE_FIRST 1.0f
 /* Dense weights that step at each example see every one: their sums fade by this at each, about
  * 100,000 examples back, so that they go on following a stream whose habits change by the hour. */
-#define OPTIMISER_DENSE_FADE   0.99999f
+#define OPTIMISER_DENSE_FADE 0.99999f
+/* Those that step at each batch see means, which are small. */
+#define OPTIMISER_BATCH_FIRST  1e-4f
 #define OPTIMISER_RMSPROP_FADE 0.99f
 
 int optimiser_width(const struct optimiser *optimiser);

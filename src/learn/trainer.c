@@ -45,8 +45,16 @@ static void set_learnt(struct trainer *trainer, uint64_t sequence) {
     mutex_unlock(&trainer->mutex);
 }
 
+static void fail_for_memory(struct trainer *trainer, uint64_t sequence);
+
 static void reach(struct trainer *trainer, uint64_t sequence) {
     if (sequence <= trainer_learnt(trainer)) {
+        return;
+    }
+    uint64_t refusals = memory_refusals();
+    model_reach(trainer->model, sequence);
+    if (memory_refusals() != refusals) {
+        fail_for_memory(trainer, sequence);
         return;
     }
     set_learnt(trainer, sequence);
@@ -90,16 +98,20 @@ static void fail(struct trainer *trainer, const leat_error *err) {
     drop_marks(trainer);
 }
 
+static void fail_for_memory(struct trainer *trainer, uint64_t sequence) {
+    leat_error err;
+    error_set(&err, LEAT_MEMORY,
+              "the trainer found no memory for the ids of row %" PRIu64
+              "; add memory or lower model.memory, then start again",
+              sequence);
+    fail(trainer, &err);
+}
+
 static void learn(struct trainer *trainer, const struct example *example) {
     uint64_t refusals = memory_refusals();
     model_learn(trainer->model, example);
     if (memory_refusals() != refusals) {
-        leat_error err;
-        error_set(&err, LEAT_MEMORY,
-                  "the trainer found no memory for the ids of row %" PRIu64
-                  "; add memory or lower model.memory, then start again",
-                  example->sequence);
-        fail(trainer, &err);
+        fail_for_memory(trainer, example->sequence);
     }
 }
 
