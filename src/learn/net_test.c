@@ -4,6 +4,7 @@
 #include "base/test.h"
 #include "learn/net_internal.h"
 #include "learn/net_loops.h"
+#include "learn/net_matrix.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -409,6 +410,73 @@ static void wide_loops_give_the_same_bits(void **state) {
     }
 }
 
+static void nothing_is_allocated(void **state) {
+    (void)state;
+    for (int network = NETWORK_FWFM; network <= NETWORK_TOWERS; network++) {
+        struct rng rng;
+        rng_init(&rng, 8);
+        struct trial trial;
+        trial_init(&trial, &rng, (enum model_network)network, ROWS_MAX);
+        uint64_t before = memory_allocations();
+        (void)loss(&trial);
+        net_backward(trial.work, trial.parameters, &trial.input, trial.towards,
+                     trial.parameter_gradients, trial.embedding_gradients);
+        net_prepare(trial.work, trial.parameters, &trial.input);
+        net_forward_items(trial.work, trial.parameters, &trial.input, trial.logits);
+        assert_int_equal(memory_allocations(), before);
+        trial_deinit(&trial);
+    }
+}
+
+/* Products against sums by definition, at shapes that fill no block of any kernel. */
+static void products_are_sums(void **state) {
+    (void)state;
+    struct rng rng;
+    rng_init(&rng, 6);
+    assert_int_equal(matrix_begin(NULL), LEAT_OK);
+    for (int trial = 0; trial < 40; trial++) {
+        enum { MOST = 70, STRIDE = MOST + 3 };
+        static float a[MOST * STRIDE], b[MOST * STRIDE], c[3][MOST * STRIDE];
+        int m = 1 + (int)rng_below(&rng, MOST);
+        int n = 1 + (int)rng_below(&rng, MOST);
+        int k = 1 + (int)rng_below(&rng, MOST);
+        for (int i = 0; i < MOST * STRIDE; i++) {
+            a[i] = uniform(&rng, 1.0f);
+            b[i] = uniform(&rng, 1.0f);
+            c[0][i] = c[1][i] = c[2][i] = 0.5f;
+        }
+        matrix_by_rows(m, n, k, a, STRIDE, b, STRIDE, c[0], STRIDE, 1);
+        matrix_product(m, n, k, a, STRIDE, b, STRIDE, c[1], STRIDE, 0);
+        matrix_gradient(m, n, k, a, STRIDE, b, STRIDE, c[2], STRIDE);
+        for (int i = 0; i < m; i++) {
+            for (int j = 0; j < n; j++) {
+                double sums[3] = {0.5, 0, 0};
+                for (int l = 0; l < k; l++) {
+                    sums[0] += (double)a[i * STRIDE + l] * (double)b[j * STRIDE + l];
+                    sums[1] += (double)a[i * STRIDE + l] * (double)b[l * STRIDE + j];
+                    sums[2] += (double)a[l * STRIDE + i] * (double)b[l * STRIDE + j];
+                }
+                for (int s = 0; s < 3; s++) {
+                    assert_true(fabs((double)c[s][i * STRIDE + j] - sums[s]) < 1e-4);
+                }
+            }
+            assert_true(c[0][i * STRIDE + n] == 0.5f); /* and no further */
+        }
+    }
+}
+
+/* Debian 12's OpenBLAS takes CPUs that came after it for a Pentium 4. */
+static void new_cpus_get_a_kernel_of_theirs(void **state) {
+    (void)state;
+    assert_int_equal(matrix_begin(NULL), LEAT_OK);
+    assert_ptr_equal(strstr(net_kernel(), "openblas "), net_kernel());
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && !getenv("OPENBLAS_CORETYPE")) {
+        assert_null(strstr(matrix_kernel(), "Prescott"));
+    }
+#endif
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_right),
@@ -417,6 +485,9 @@ int main(void) {
         cmocka_unit_test(long_histories_are_cut_anywhere),
         cmocka_unit_test(plans_are_refused_in_words),
         cmocka_unit_test(wide_loops_give_the_same_bits),
+        cmocka_unit_test(nothing_is_allocated),
+        cmocka_unit_test(products_are_sums),
+        cmocka_unit_test(new_cpus_get_a_kernel_of_theirs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
