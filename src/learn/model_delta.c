@@ -89,9 +89,8 @@ static leat_status changes_find(struct model_changes *changes, leat_error *err) 
         if (changes->count == changes->capacity) {
             TRY(rows_reserve(changes, changes->capacity * 2 + 1, err));
         }
-        uint64_t *keys = slab_keys(table_slab(table, (uint32_t)row >> table->slab_shift));
         changes->rows[changes->count++] =
-            (struct changed){keys[row & (table_slab_rows(table) - 1)], (uint32_t)row};
+            (struct changed){table_key(table, (uint32_t)row), (uint32_t)row};
     }
     changes->seen_count = rows;
     return LEAT_OK;
@@ -223,8 +222,9 @@ static uint32_t rows_put(struct model *model, const struct apply *apply, uint32_
     size_t width = (size_t)model->shape.weights;
     uint32_t missing = 0;
     for (uint32_t i = 0; i < count; i++) {
-        bool added;
-        uint32_t row = table_at(model->table, apply->keys[first + i], apply->whole, &added);
+        uint64_t key = apply->keys[first + i];
+        uint32_t row = table_find(model->table, key);
+        row = row != TABLE_NONE ? row : table_put(model->table, key, apply->whole);
         missing += row == TABLE_NONE;
         if (row != TABLE_NONE) {
             table_store(model->table, row, apply->rows + i * width, (int)width);

@@ -11,7 +11,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { TASKS = 2, DIMENSION = 3, DENSE = 1, WIDTH = 2 * (TASKS + DIMENSION) };
-enum { HEAD_FIXED = 16, TABLE_HEAD_BYTES = 24, SPEC_BYTES_MAX = 1 << 16 };
+enum { HEAD_FIXED = 16, TABLE_HEAD_BYTES = 96, SPEC_BYTES_MAX = 1 << 16 };
 
 static struct model *open_model(void) {
     struct model_spec spec = spec_fixture(TASKS, DIMENSION, DENSE);

@@ -1,60 +1,100 @@
-/* Freezing, writing, restoring and digesting a table.
+/* Freezing, writing and digesting a table. table_format.h draws the bytes.
  *
- *   head    0 u32 magic "ltbl"   4 u16 version (1)   6 u16 0    8 u32 width   12 u32 0
- *          16 u64 rows          24 u64 checksum of bytes 0..23 (XXH3-64)
- *   block   0 u32 rows (n >= 1)  4 u32 0             8 u64 checksum of the rest of the block
- *          16 u64 keys[n]        16 + 8 n f32 floats[n][width]
- *
- * Blocks follow until all rows are there, in row order; how rows are cut into blocks means nothing.
- *
- * A slab that is frozen is copied by whoever comes first, under the table's freeze mutex: the
- * thread that writes the snapshot, or the writer just before it changes the slab. What the writer
+ * A page that is frozen is copied by whoever comes first, under the table's freeze mutex: the
+ * thread that writes the snapshot, or the writer just before it changes the page. What the writer
  * copied aside counts in table_bytes until it is written; it may exceed the budget of rows by as
- * much as is changed while the snapshot is open. */
-#include "base/hash.h"
+ * much as is changed while the snapshot is open. What is small beside the rows, which rows are out
+ * of use and the sketch, is copied at the freeze. */
 #include "base/memory.h"
-#include "learn/table_internal.h"
+#include "learn/table_format.h"
 
 #include <string.h>
 
-#define TABLE_MAGIC 0x6C62746Cu
-enum {
-    TABLE_VERSION = 1,
-    HEAD_BYTES = 32,
-    BLOCK_HEAD_BYTES = 16,
-    BLOCK_BYTES_MAX = 16 << 20,
-};
-
 struct table_snapshot {
     struct table *table;
-    uint64_t rows; /* at the freeze; later ones are not part of it */
-    uint32_t slabs;
-    bool failed; /* under the freeze mutex: a slab could not be moved aside */
+    struct table_head head; /* as it was at the freeze; later rows are not part of it */
+    uint32_t pages;
+    bool failed; /* under the freeze mutex: a page could not be moved aside */
     bool written;
-    uint8_t *done;    /* under the freeze mutex: the slab may change, its rows are safe */
+    uint8_t *done;    /* under the freeze mutex: the page may change, its rows are safe */
     uint8_t **copies; /* under the freeze mutex: what the writer moved aside */
+    uint64_t *retired_bits;
+    uint32_t *retired; /* oldest first */
+    uint64_t *sketch;
 };
 
-static uint32_t rows_in_slab(const struct table_snapshot *snapshot, uint32_t slab) {
-    uint64_t first = (uint64_t)slab << snapshot->table->slab_shift;
-    uint64_t left = snapshot->rows - first;
-    uint32_t whole = table_slab_rows(snapshot->table);
+static uint32_t rows_in_page(const struct table_snapshot *snapshot, uint32_t page) {
+    uint64_t first = (uint64_t)page << snapshot->table->page_shift;
+    uint64_t left = snapshot->head.top - first;
+    uint32_t whole = 1u << snapshot->table->page_shift;
     return left < whole ? (uint32_t)left : whole;
 }
 
-static size_t body_bytes(int width, uint32_t rows) {
-    return (size_t)rows * (sizeof(uint64_t) + (size_t)width * sizeof(float));
+/* Records of the rows of a page as they lie in memory, and their marks. */
+static size_t image_bytes(const struct table_snapshot *snapshot, uint32_t rows) {
+    size_t mark = snapshot->head.marks ? sizeof(uint32_t) : 0;
+    return rows * (snapshot->table->stride + mark);
 }
 
-/* Body of a block: the keys and floats of a slab's first rows. */
-static void copy_slab(const struct table *table, uint32_t slab, uint32_t rows, uint8_t *out) {
-    uint8_t *from = table_slab(table, slab);
-    size_t keys = (size_t)rows * sizeof(uint64_t);
-    memcpy(out, slab_keys(from), keys);
-    memcpy(out + keys, slab_floats(table, from), body_bytes(table->width, rows) - keys);
+static void copy_page(const struct table_snapshot *snapshot, uint32_t page, uint8_t *out) {
+    const struct table *table = snapshot->table;
+    uint32_t first = page << table->page_shift;
+    uint32_t rows = rows_in_page(snapshot, page);
+    memcpy(out, table_record(table, first), rows * table->stride);
+    if (snapshot->head.marks) {
+        memcpy(out + rows * table->stride, table->marks + first, rows * sizeof(uint32_t));
+    }
 }
 
 /* --- freezing --- */
+
+uint64_t *table_retired_bits(const struct table *table) {
+    const struct table_retired *retired = &table->retired;
+    uint64_t *bits = memory_zalloc(table_tally(&table->top) / 8 + sizeof(*bits));
+    for (uint64_t i = retired->head; bits && i < retired->tail; i++) {
+        uint32_t row = retired->rows[i & (retired->size - 1)];
+        bits[row / 64] |= (uint64_t)1 << (row % 64);
+    }
+    return bits;
+}
+
+static struct table_head head_of(const struct table *table) {
+    return (struct table_head){
+        .marks = table->timed,
+        .width = (uint32_t)table->width,
+        .top = table_tally(&table->top),
+        .rows = table_rows(table),
+        .retired = table_out_of_use(table),
+        .sketch_lines = table->sketch.lines,
+        .sketch_hand = table->sketch.hand,
+        .comings = table->sketch.comings,
+        .base_s = table->base_s,
+        .now_s = table->now_s,
+        .touches = table->touches,
+        .clock_hand = table->clock_hand,
+        .expire_hand = table->expire_hand,
+    };
+}
+
+static void snapshot_destroy(struct table_snapshot *snapshot) {
+    memory_free(snapshot->done);
+    memory_free(snapshot->copies);
+    memory_free(snapshot->retired_bits);
+    memory_free(snapshot->retired);
+    memory_free(snapshot->sketch);
+    memory_free(snapshot);
+}
+
+static void copy_small(struct table_snapshot *snapshot) {
+    const struct table *table = snapshot->table;
+    const struct table_retired *retired = &table->retired;
+    for (uint64_t i = 0; i < snapshot->head.retired; i++) {
+        snapshot->retired[i] = retired->rows[(retired->head + i) & (retired->size - 1)];
+    }
+    if (table->sketch.lines > 0) {
+        memcpy(snapshot->sketch, table->sketch.words, table->sketch.lines * SKETCH_LINE_BYTES);
+    }
+}
 
 static struct table_snapshot *snapshot_create(struct table *table) {
     struct table_snapshot *snapshot = memory_zalloc(sizeof(*snapshot));
@@ -62,17 +102,20 @@ static struct table_snapshot *snapshot_create(struct table *table) {
         return NULL;
     }
     snapshot->table = table;
-    snapshot->rows = table_rows(table);
-    uint64_t whole = table_slab_rows(table);
-    snapshot->slabs = (uint32_t)((snapshot->rows + whole - 1) / whole);
-    snapshot->done = memory_zalloc(snapshot->slabs);
-    snapshot->copies = memory_zalloc(snapshot->slabs * sizeof(*snapshot->copies));
-    if (!snapshot->done || !snapshot->copies) {
-        memory_free(snapshot->done);
-        memory_free(snapshot->copies);
-        memory_free(snapshot);
+    snapshot->head = head_of(table);
+    uint64_t whole = 1ull << table->page_shift;
+    snapshot->pages = (uint32_t)((snapshot->head.top + whole - 1) / whole);
+    snapshot->done = memory_zalloc(snapshot->pages);
+    snapshot->copies = memory_zalloc(snapshot->pages * sizeof(*snapshot->copies));
+    snapshot->retired_bits = table_retired_bits(table);
+    snapshot->retired = memory_alloc(snapshot->head.retired * sizeof(uint32_t));
+    snapshot->sketch = memory_alloc(table->sketch.lines * SKETCH_LINE_BYTES);
+    if (!snapshot->done || !snapshot->copies || !snapshot->retired_bits || !snapshot->retired ||
+        !snapshot->sketch) {
+        snapshot_destroy(snapshot);
         return NULL;
     }
+    copy_small(snapshot);
     return snapshot;
 }
 
@@ -87,7 +130,7 @@ leat_status table_freeze(struct table *table, struct table_snapshot **out, leat_
     if (!snapshot) {
         return error_memory(err, sizeof(*snapshot));
     }
-    memset(table->guarded, 1, snapshot->slabs);
+    memset(table->guarded, 1, snapshot->pages);
     mutex_lock(&table->freeze_mutex);
     table->snapshot = snapshot;
     mutex_unlock(&table->freeze_mutex);
@@ -95,38 +138,41 @@ leat_status table_freeze(struct table *table, struct table_snapshot **out, leat_
     return LEAT_OK;
 }
 
+static void count_kept(struct table *table, size_t bytes, bool more) {
+    atomic_fetch_add_explicit(&table->kept_bytes, more ? bytes : (uint64_t)0 - bytes,
+                              memory_order_relaxed);
+}
+
 /* Under the freeze mutex. */
-static void move_aside(struct table_snapshot *snapshot, uint32_t slab) {
-    uint32_t rows = rows_in_slab(snapshot, slab);
-    size_t bytes = body_bytes(snapshot->table->width, rows);
+static void move_aside(struct table_snapshot *snapshot, uint32_t page) {
+    size_t bytes = image_bytes(snapshot, rows_in_page(snapshot, page));
     uint8_t *copy = memory_alloc(bytes);
     if (copy) {
-        copy_slab(snapshot->table, slab, rows, copy);
-        snapshot->copies[slab] = copy;
-        atomic_fetch_add_explicit(&snapshot->table->bytes, bytes, memory_order_relaxed);
+        copy_page(snapshot, page, copy);
+        snapshot->copies[page] = copy;
+        count_kept(snapshot->table, bytes, true);
     } else {
         snapshot->failed = true;
     }
-    snapshot->done[slab] = 1;
+    snapshot->done[page] = 1;
 }
 
-void table_snapshot_save(struct table *table, uint32_t slab) {
+void table_snapshot_save(struct table *table, uint32_t page) {
     mutex_lock(&table->freeze_mutex);
     struct table_snapshot *snapshot = table->snapshot;
-    if (snapshot && slab < snapshot->slabs && !snapshot->done[slab]) {
-        move_aside(snapshot, slab);
+    if (snapshot && page < snapshot->pages && !snapshot->done[page]) {
+        move_aside(snapshot, page);
     }
     mutex_unlock(&table->freeze_mutex);
-    table->guarded[slab] = 0;
+    table->guarded[page] = 0;
 }
 
 /* Under the freeze mutex. */
-static void drop_copy(struct table_snapshot *snapshot, uint32_t slab) {
-    if (snapshot->copies[slab]) {
-        size_t bytes = body_bytes(snapshot->table->width, rows_in_slab(snapshot, slab));
-        memory_free(snapshot->copies[slab]);
-        snapshot->copies[slab] = NULL;
-        atomic_fetch_sub_explicit(&snapshot->table->bytes, bytes, memory_order_relaxed);
+static void drop_copy(struct table_snapshot *snapshot, uint32_t page) {
+    if (snapshot->copies[page]) {
+        memory_free(snapshot->copies[page]);
+        snapshot->copies[page] = NULL;
+        count_kept(snapshot->table, image_bytes(snapshot, rows_in_page(snapshot, page)), false);
     }
 }
 
@@ -136,29 +182,31 @@ void table_snapshot_release(struct table_snapshot *snapshot) {
     }
     mutex_lock(&snapshot->table->freeze_mutex);
     snapshot->table->snapshot = NULL;
-    for (uint32_t slab = 0; slab < snapshot->slabs; slab++) {
-        drop_copy(snapshot, slab);
+    for (uint32_t page = 0; page < snapshot->pages; page++) {
+        drop_copy(snapshot, page);
     }
     mutex_unlock(&snapshot->table->freeze_mutex);
-    memory_free(snapshot->done);
-    memory_free(snapshot->copies);
-    memory_free(snapshot);
+    snapshot_destroy(snapshot);
 }
 
 /* --- writing --- */
 
-/* The body of a slab's block into `out`; false when it was lost for want of memory. */
-static bool take_slab(struct table_snapshot *snapshot, uint32_t slab, uint8_t *out) {
-    const struct table *table = snapshot->table;
-    uint32_t rows = rows_in_slab(snapshot, slab);
+/* Where a page is gathered, and the block that is made of it. */
+struct page_space {
+    uint8_t *image;
+    uint8_t *block;
+};
+
+/* The image of a page; false when it was lost for want of memory. */
+static bool take_page(struct table_snapshot *snapshot, uint32_t page, uint8_t *out) {
     mutex_lock(&snapshot->table->freeze_mutex);
     bool fine = !snapshot->failed;
-    if (snapshot->copies[slab]) {
-        memcpy(out, snapshot->copies[slab], body_bytes(table->width, rows));
-        drop_copy(snapshot, slab);
+    if (snapshot->copies[page]) {
+        memcpy(out, snapshot->copies[page], image_bytes(snapshot, rows_in_page(snapshot, page)));
+        drop_copy(snapshot, page);
     } else if (fine) {
-        copy_slab(table, slab, rows, out);
-        snapshot->done[slab] = 1;
+        copy_page(snapshot, page, out);
+        snapshot->done[page] = 1;
     }
     mutex_unlock(&snapshot->table->freeze_mutex);
     return fine;
@@ -166,169 +214,127 @@ static bool take_slab(struct table_snapshot *snapshot, uint32_t slab, uint8_t *o
 
 static leat_status write_head(const struct table_snapshot *snapshot, state_sink sink, void *context,
                               leat_error *err) {
-    struct bytes head;
-    bytes_init(&head);
-    bytes_put_u32(&head, TABLE_MAGIC);
-    bytes_put_u16(&head, TABLE_VERSION);
-    bytes_put_u16(&head, 0);
-    bytes_put_u32(&head, (uint32_t)snapshot->table->width);
-    bytes_put_u32(&head, 0);
-    bytes_put_u64(&head, snapshot->rows);
-    bytes_put_u64(&head, head.failed ? 0 : hash_bytes(head.data, head.size));
-    leat_status status = bytes_status(&head, err);
-    if (status >= 0) {
-        status = sink(context, head.data, head.size, err);
+    const struct table_head *head = &snapshot->head;
+    struct bytes out;
+    bytes_init(&out);
+    bytes_put_u32(&out, TABLE_MAGIC);
+    bytes_put_u16(&out, TABLE_VERSION);
+    bytes_put_u16(&out, head->marks ? TABLE_FLAG_MARKS : 0);
+    bytes_put_u32(&out, head->width);
+    bytes_put_u32(&out, 0);
+    const uint64_t counts[] = {head->top,          head->rows,        head->retired,
+                               head->sketch_lines, head->sketch_hand, head->comings};
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        bytes_put_u64(&out, counts[i]);
     }
-    bytes_deinit(&head);
+    bytes_put_u32(&out, head->base_s);
+    bytes_put_u32(&out, head->now_s);
+    bytes_put_u64(&out, head->touches);
+    bytes_put_u64(&out, head->clock_hand);
+    bytes_put_u64(&out, head->expire_hand);
+    bytes_put_u64(&out, out.failed ? 0 : hash_bytes(out.data, out.size));
+    leat_status status = bytes_status(&out, err);
+    if (status >= 0) {
+        status = sink(context, out.data, out.size, err);
+    }
+    bytes_deinit(&out);
     return status;
 }
 
-static leat_status write_slab(struct table_snapshot *snapshot, uint32_t slab, uint8_t *block,
-                              state_sink sink, void *context, leat_error *err) {
-    uint32_t rows = rows_in_slab(snapshot, slab);
-    size_t bytes = body_bytes(snapshot->table->width, rows);
-    if (!take_slab(snapshot, slab, block + BLOCK_HEAD_BYTES)) {
+static void block_head(uint8_t head[TABLE_BLOCK_HEAD_BYTES], uint32_t count, const void *body,
+                       size_t bytes) {
+    uint64_t checksum = hash_bytes(body, bytes);
+    memcpy(head, &count, sizeof(count));
+    memset(head + 4, 0, 4);
+    memcpy(head + 8, &checksum, sizeof(checksum));
+}
+
+static leat_status write_pieces(const void *data, size_t bytes, state_sink sink, void *context,
+                                leat_error *err) {
+    const uint8_t *at = data;
+    while (bytes > 0) {
+        size_t piece = bytes < TABLE_PIECE_BYTES ? bytes : TABLE_PIECE_BYTES;
+        uint8_t head[TABLE_BLOCK_HEAD_BYTES];
+        block_head(head, (uint32_t)piece, at, piece);
+        TRY(sink(context, head, sizeof(head), err));
+        TRY(sink(context, at, piece, err));
+        at += piece;
+        bytes -= piece;
+    }
+    return LEAT_OK;
+}
+
+/* Keys, marks and floats of the rows of a page that are in use. */
+static uint32_t gather_rows(const struct table_snapshot *snapshot, uint32_t page,
+                            const struct page_space *space) {
+    const struct table *table = snapshot->table;
+    uint32_t first = page << table->page_shift;
+    uint32_t rows = rows_in_page(snapshot, page);
+    uint32_t live[TABLE_PAGE_BYTES / 16];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < rows; i++) {
+        uint64_t bits = snapshot->retired_bits[(first + i) / 64];
+        live[count] = i;
+        count += (bits >> ((first + i) % 64) & 1) == 0;
+    }
+    uint8_t *key = space->block + TABLE_BLOCK_HEAD_BYTES;
+    uint8_t *mark = key + count * sizeof(uint64_t);
+    uint8_t *floats = mark + (snapshot->head.marks ? count * sizeof(uint32_t) : 0);
+    const uint8_t *marks = space->image + rows * table->stride;
+    size_t row_bytes = (size_t)table->width * sizeof(float);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *record = space->image + live[i] * table->stride;
+        memcpy(key + i * sizeof(uint64_t), record, sizeof(uint64_t));
+        memcpy(floats + i * row_bytes, record + sizeof(uint64_t), row_bytes);
+        if (snapshot->head.marks) {
+            memcpy(mark + i * sizeof(uint32_t), marks + live[i] * sizeof(uint32_t),
+                   sizeof(uint32_t));
+        }
+    }
+    return count;
+}
+
+static leat_status write_page(struct table_snapshot *snapshot, uint32_t page,
+                              const struct page_space *space, state_sink sink, void *context,
+                              leat_error *err) {
+    if (!take_page(snapshot, page, space->image)) {
+        size_t bytes = image_bytes(snapshot, rows_in_page(snapshot, page));
         return error_in(err, error_memory(err, bytes), "table snapshot");
     }
-    uint64_t checksum = hash_bytes(block + BLOCK_HEAD_BYTES, bytes);
-    memcpy(block, &rows, sizeof(rows));
-    memset(block + 4, 0, 4);
-    memcpy(block + 8, &checksum, sizeof(checksum));
-    return sink(context, block, BLOCK_HEAD_BYTES + bytes, err);
+    uint32_t rows = gather_rows(snapshot, page, space);
+    if (rows == 0) {
+        return LEAT_OK;
+    }
+    size_t bytes = table_body_bytes(snapshot->head.width, snapshot->head.marks, rows);
+    block_head(space->block, rows, space->block + TABLE_BLOCK_HEAD_BYTES, bytes);
+    return sink(context, space->block, TABLE_BLOCK_HEAD_BYTES + bytes, err);
+}
+
+static leat_status write_pages(struct table_snapshot *snapshot, state_sink sink, void *context,
+                               leat_error *err) {
+    size_t image = image_bytes(snapshot, 1u << snapshot->table->page_shift);
+    uint8_t *memory = memory_alloc(2 * image + TABLE_BLOCK_HEAD_BYTES);
+    if (!memory) {
+        return error_memory(err, 2 * image + TABLE_BLOCK_HEAD_BYTES);
+    }
+    struct page_space space = {.image = memory, .block = memory + image};
+    leat_status status = LEAT_OK;
+    for (uint32_t page = 0; page < snapshot->pages && status >= 0; page++) {
+        status = write_page(snapshot, page, &space, sink, context, err);
+    }
+    memory_free(memory);
+    return status < 0 ? status : LEAT_OK;
 }
 
 leat_status table_snapshot_write(struct table_snapshot *snapshot, state_sink sink, void *context,
                                  leat_error *err) {
     INVARIANT(!snapshot->written, "a table snapshot is written once");
     snapshot->written = true;
+    const struct table_head *head = &snapshot->head;
     TRY(write_head(snapshot, sink, context, err));
-    size_t block_bytes = BLOCK_HEAD_BYTES + snapshot->table->slab_bytes;
-    uint8_t *block = memory_alloc(block_bytes);
-    if (!block) {
-        return error_memory(err, block_bytes);
-    }
-    leat_status status = LEAT_OK;
-    for (uint32_t slab = 0; slab < snapshot->slabs && status >= 0; slab++) {
-        status = write_slab(snapshot, slab, block, sink, context, err);
-    }
-    memory_free(block);
-    return status < 0 ? status : LEAT_OK;
-}
-
-/* --- restoring --- */
-
-static leat_status read_head(const struct table *table, state_source source, void *context,
-                             uint64_t *rows, leat_error *err) {
-    uint8_t head[HEAD_BYTES];
-    TRY(source(context, head, sizeof(head), err));
-    struct bytes_reader reader = bytes_reader_of(head, sizeof(head));
-    uint32_t magic = bytes_get_u32(&reader);
-    uint16_t version = bytes_get_u16(&reader);
-    uint16_t zero16 = bytes_get_u16(&reader);
-    uint32_t width = bytes_get_u32(&reader);
-    uint32_t zero32 = bytes_get_u32(&reader);
-    *rows = bytes_get_u64(&reader);
-    uint64_t checksum = bytes_get_u64(&reader);
-    if (magic != TABLE_MAGIC || zero16 != 0 || zero32 != 0 ||
-        checksum != hash_bytes(head, HEAD_BYTES - sizeof(checksum))) {
-        return error_set(err, LEAT_CORRUPT, "table head: magic %08x or checksum %016llx is wrong",
-                         magic, (unsigned long long)checksum);
-    }
-    if (version != TABLE_VERSION) {
-        return error_set(err, LEAT_UNSUPPORTED, "table version %u; this build reads %d", version,
-                         TABLE_VERSION);
-    }
-    if (width != (uint32_t)table->width) {
-        return error_set(err, LEAT_CONFLICT, "table rows have %u floats; the model needs %d", width,
-                         table->width);
-    }
-    if (*rows > table->rows_max) {
-        return error_set(err, LEAT_FULL,
-                         "table has %llu rows; the budget holds %llu: raise model.memory",
-                         (unsigned long long)*rows, (unsigned long long)table->rows_max);
-    }
-    return LEAT_OK;
-}
-
-static leat_status add_rows(struct table *table, const uint8_t *body, uint32_t rows, float *row,
-                            leat_error *err) {
-    size_t row_bytes = (size_t)table->width * sizeof(float);
-    const uint8_t *floats = body + (size_t)rows * sizeof(uint64_t);
-    for (uint32_t i = 0; i < rows; i++) {
-        uint64_t key;
-        memcpy(&key, body + (size_t)i * sizeof(key), sizeof(key));
-        memcpy(row, floats + (size_t)i * row_bytes, row_bytes);
-        bool added = false;
-        if (table_at(table, key, row, &added) == TABLE_NONE) {
-            return error_memory(err, table->slab_bytes);
-        }
-        if (!added) {
-            return error_set(err, LEAT_CORRUPT, "table key %016llx is there twice",
-                             (unsigned long long)key);
-        }
-    }
-    return LEAT_OK;
-}
-
-/* Reads one block of at most `left` rows into `body`, which grows as needed. */
-static leat_status read_block(const struct table *table, state_source source, void *context,
-                              uint64_t left, struct bytes *body, uint32_t *rows, leat_error *err) {
-    uint8_t head[BLOCK_HEAD_BYTES];
-    TRY(source(context, head, sizeof(head), err));
-    struct bytes_reader reader = bytes_reader_of(head, sizeof(head));
-    *rows = bytes_get_u32(&reader);
-    uint32_t zero = bytes_get_u32(&reader);
-    uint64_t checksum = bytes_get_u64(&reader);
-    size_t bytes = body_bytes(table->width, *rows);
-    if (*rows == 0 || *rows > left || bytes > BLOCK_BYTES_MAX || zero != 0) {
-        return error_set(err, LEAT_CORRUPT, "table block of %u rows where %llu are left", *rows,
-                         (unsigned long long)left);
-    }
-    bytes_clear(body);
-    uint8_t *data = bytes_extend(body, bytes);
-    TRY(bytes_status(body, err));
-    TRY(source(context, data, bytes, err));
-    if (hash_bytes(data, bytes) != checksum) {
-        return error_set(err, LEAT_CORRUPT, "table block of %u rows: checksum %016llx is wrong",
-                         *rows, (unsigned long long)checksum);
-    }
-    return LEAT_OK;
-}
-
-static leat_status read_rows(struct table *table, state_source source, void *context, uint64_t rows,
-                             struct bytes *body, leat_error *err) {
-    float *row = memory_alloc((size_t)table->width * sizeof(float));
-    if (!row) {
-        return error_memory(err, (size_t)table->width * sizeof(float));
-    }
-    leat_status status = LEAT_OK;
-    while (rows > 0 && status >= 0) {
-        uint32_t count = 0;
-        status = read_block(table, source, context, rows, body, &count, err);
-        if (status >= 0) {
-            status = add_rows(table, body->data, count, row, err);
-            rows -= count;
-        }
-    }
-    memory_free(row);
-    return status;
-}
-
-leat_status table_restore(struct table *table, state_source source, void *context,
-                          leat_error *err) {
-    INVARIANT(table_rows(table) == 0, "restored over %llu rows",
-              (unsigned long long)table_rows(table));
-    uint64_t rows = 0;
-    TRY(read_head(table, source, context, &rows, err));
-    struct bytes body;
-    bytes_init(&body);
-    leat_status status = read_rows(table, source, context, rows, &body, err);
-    bytes_deinit(&body);
-    if (status < 0) {
-        table_clear(table);
-        return status;
-    }
-    return LEAT_OK;
+    TRY(write_pieces(snapshot->retired, head->retired * sizeof(uint32_t), sink, context, err));
+    TRY(write_pieces(snapshot->sketch, head->sketch_lines * SKETCH_LINE_BYTES, sink, context, err));
+    return write_pages(snapshot, sink, context, err);
 }
 
 /* --- digest --- */
@@ -344,25 +350,37 @@ static int compare_keys(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-leat_status table_digest(struct table *table, uint64_t *out, leat_error *err) {
-    uint64_t rows = table_rows(table);
-    struct keyed_row *sorted = memory_alloc(rows * sizeof(*sorted));
-    if (!sorted) {
-        return error_memory(err, rows * sizeof(*sorted));
-    }
-    for (uint64_t row = 0; row < rows; row++) {
-        uint8_t *slab = table_slab(table, (uint32_t)(row >> table->slab_shift));
-        uint64_t key = slab_keys(slab)[row & (table_slab_rows(table) - 1)];
-        sorted[row] = (struct keyed_row){.key = key, .row = (uint32_t)row};
-    }
-    qsort(sorted, rows, sizeof(*sorted), compare_keys);
+static uint64_t digest_rows(const struct table *table, const struct keyed_row *sorted,
+                            uint64_t rows) {
     uint64_t digest = rows;
     for (uint64_t i = 0; i < rows; i++) {
         size_t bytes = (size_t)table->width * sizeof(float);
         digest = hash_mix(digest, sorted[i].key);
-        digest = hash_mix(digest, hash_bytes(table_row(table, sorted[i].row), bytes));
+        digest = hash_mix(digest, hash_bytes(table_floats(table, sorted[i].row), bytes));
     }
+    return digest;
+}
+
+leat_status table_digest(struct table *table, uint64_t *out, leat_error *err) {
+    uint64_t rows = table_rows(table);
+    struct keyed_row *sorted = memory_alloc(rows * sizeof(*sorted));
+    uint64_t *retired = table_retired_bits(table);
+    if (!sorted || !retired) {
+        memory_free(sorted);
+        memory_free(retired);
+        return error_memory(err, rows * sizeof(*sorted));
+    }
+    uint64_t count = 0;
+    for (uint64_t row = 0; row < table_tally(&table->top); row++) {
+        if ((retired[row / 64] >> (row % 64) & 1) == 0) {
+            sorted[count++] = (struct keyed_row){table_key(table, (uint32_t)row), (uint32_t)row};
+        }
+    }
+    INVARIANT(count == rows, "%llu rows in use, %llu counted", (unsigned long long)count,
+              (unsigned long long)rows);
+    qsort(sorted, rows, sizeof(*sorted), compare_keys);
+    *out = digest_rows(table, sorted, rows);
     memory_free(sorted);
-    *out = digest;
+    memory_free(retired);
     return LEAT_OK;
 }
