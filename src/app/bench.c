@@ -144,7 +144,7 @@ void bench_clicks(struct bytes *out, uint64_t seed, int count, int users, int it
 
 /* --- results --- */
 
-static int value_compare(const void *left, const void *right) {
+int bench_compare(const void *left, const void *right) {
     double a = *(const double *)left;
     double b = *(const double *)right;
     return (a > b) - (a < b);
@@ -152,7 +152,7 @@ static int value_compare(const void *left, const void *right) {
 
 void bench_print_runs(const struct bench_options *options, struct bench_runs *runs,
                       const char *more) {
-    qsort(runs->values, (size_t)runs->count, sizeof(double), value_compare);
+    qsort(runs->values, (size_t)runs->count, sizeof(double), bench_compare);
     double median = runs->values[runs->count / 2];
     double low = runs->values[0];
     double high = runs->values[runs->count - 1];

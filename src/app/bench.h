@@ -29,6 +29,7 @@ leat_status bench_delta(const struct bench_options *options, leat_error *err);
 leat_status bench_effect(const struct bench_options *options, leat_error *err);
 leat_status bench_join(const struct bench_options *options, leat_error *err);
 leat_status bench_train(const struct bench_options *options, leat_error *err);
+leat_status bench_table(const struct bench_options *options, leat_error *err);
 
 /* --- an engine to measure --- */
 
@@ -86,5 +87,7 @@ struct bench_runs {
  * is JSON members that begin with a comma. */
 void bench_print_runs(const struct bench_options *options, struct bench_runs *runs,
                       const char *more);
+/* Of two doubles, for qsort. */
+int bench_compare(const void *left, const void *right);
 
 #endif

@@ -32,6 +32,8 @@ static const struct bench benches[] = {
      bench_join},
     {"train", "Planted rows learnt a second: from text, from a cache, by a factorisation machine.",
      bench_train},
+    {"table", "Ten million embedding rows: look-ups beside the machine's random reads, inserts.",
+     bench_table},
 };
 enum { BENCH_SIZE_MIN = 1 << 20 };
 enum { BENCH_COUNT = sizeof(benches) / sizeof(benches[0]) };
