@@ -12,7 +12,7 @@
 
 static const char built_in[] = "actions: {rate: {threshold: 4, filter: none}}\n"
                                "surfaces: {for_you: {}}\n"
-                               "model: {rate: 0.1, rate_dense: 0.1, features: " FEATURES "}\n";
+                               "model: {rate: 0.05, rate_dense: 0.1, features: " FEATURES "}\n";
 
 enum { POSITIVE = 4, TEXT_MAX = 24, QUOTED_MAX = MOVIELENS_NAME_MAX * 2 + 4 };
 
