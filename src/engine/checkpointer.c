@@ -257,12 +257,15 @@ void *checkpointer_run(void *context) {
         }
         mutex_lock(&engine->mutex);
     }
+    mutex_unlock(&engine->mutex);
+    return NULL;
+}
+
+void checkpointer_drop(struct engine *engine) {
     if (engine->checkpoint_running) {
         job_release(&engine->job);
         engine->checkpoint_running = false;
     }
-    mutex_unlock(&engine->mutex);
-    return NULL;
 }
 
 /* Waits for the checkpoint that begins next; the mutex is held. One that already runs began before

@@ -115,6 +115,9 @@ leat_status checkpointer_write(struct engine *engine, leat_error *err);
  * that writes checkpoints; inline mode: the one thread. */
 leat_status checkpointer_whole(struct engine *engine, uint64_t *sequence, leat_error *err);
 void *checkpointer_run(void *engine);
+/* What was frozen and is not written any more, once every thread has ended: flow and the trainer
+ * may freeze after the one that writes has gone. */
+void checkpointer_drop(struct engine *engine);
 /* LEAT_NOT_FOUND: there is none. On a failure flow and model hold rubbish. */
 leat_status checkpointer_restore(struct engine *engine, uint64_t *sequence, leat_error *err);
 /* Whether the state of a checkpoint is what a log gives under this configuration. */

@@ -308,6 +308,7 @@ static void threads_stop(struct engine *engine) {
         engine->trainer = NULL;
     }
     thread_join(&engine->checkpoint_thread);
+    checkpointer_drop(engine);
 }
 
 void engine_abandon(struct engine *engine) {
