@@ -288,6 +288,7 @@ static const struct kernel avx2 = {
 
 const struct kernel *kernel_best(void) {
 #ifdef THREAD_CHECKED
+    (void)avx2;
     return &scalar;
 #else
     return __builtin_cpu_supports("avx2") ? &avx2 : &scalar;
