@@ -263,8 +263,10 @@ int command_train(int argc, char **argv) {
     const struct usage usage = {
         "leat train FILE... --format WORD [OPTION]...",
         "Learns the rows of files in their order, and says how well each was predicted before it\n"
-        "was learnt. Malformed rows are named and passed over. Rates and sizes that no option\n"
-        "gives are those of the configuration.",
+        "was learnt. Malformed rows are named and passed over. What neither option nor\n"
+        "configuration says is as docs/reference/config.md has it, but for the rates: 0.1 where "
+        "the\n"
+        "network steps example by example, 0.001 for adam and rmsprop.",
         options, count};
     int rest;
     int exit_code;

@@ -88,7 +88,7 @@ bool row_number(struct slice text, double *out) {
 
 int row_column_at(struct row_columns *columns, struct slice name) {
     for (int i = 0; i < columns->count; i++) {
-        if (slice_is(name, columns->names[i])) {
+        if (row_column_is(columns, i, name)) {
             return i;
         }
     }

@@ -18,7 +18,9 @@ static leat_status add_name(struct rows_csv *rows, struct slice name, leat_error
     int before = columns->count;
     int at = row_column_at(columns, name);
     if (at < 0) {
-        return error_set(err, LEAT_INVALID, "column %d: a name of %zu bytes; 1 to %d are taken",
+        return error_set(err, LEAT_INVALID,
+                         "column %d: a name of %zu bytes; 1 to %d are taken (is the separator "
+                         "right?)",
                          before + 1, name.size, CONFIG_NAME_MAX - 1);
     }
     if (at < before) {

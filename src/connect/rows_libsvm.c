@@ -53,7 +53,7 @@ static leat_status column_of(struct rows_libsvm *rows, const struct parts *parts
         return LEAT_OK;
     }
     int next = rows->last_column + 1;
-    bool guessed = next < columns->count && slice_is(parts->parts[0], columns->names[next]);
+    bool guessed = next < columns->count && row_column_is(columns, next, parts->parts[0]);
     *out = guessed ? next : row_column_at(columns, parts->parts[0]);
     if (*out < INDEX) {
         return error_set(err, LEAT_INVALID,

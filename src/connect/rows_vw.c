@@ -59,7 +59,7 @@ static leat_status column_of(struct rows_vw *rows, struct slice name, int *out, 
     struct row_columns *columns = &rows->source.columns;
     name = name.size ? name : slice_of("default");
     int next = rows->last_column + 1;
-    *out = next < columns->count && slice_is(name, columns->names[next])
+    *out = next < columns->count && row_column_is(columns, next, name)
                ? next
                : row_column_at(columns, name);
     if (*out < 0) {
