@@ -96,7 +96,7 @@ def main():
                                check=True, stdout=subprocess.DEVNULL)
                 worst = max(worst, compare(asked.leat, name, path, fields))
     print(f"\nlargest gap {worst:.4f}, {TOLERANCE} allowed")
-    return worst > TOLERANCE
+    return int(worst > TOLERANCE)
 
 
 if __name__ == "__main__":
