@@ -11,6 +11,7 @@ struct rows_parquet {
     struct duckdb_session session;
     duckdb_rows result;
     bool has_result;
+    bool ended;
     duckdb_handle chunk;
     duckdb_idx chunk_rows, row; /* `row`: of the chunk, the next one */
     uint64_t number;
@@ -121,9 +122,13 @@ static leat_status next_chunk(struct rows_parquet *rows, leat_error *err) {
     }
     rows->row = 0;
     rows->chunk_rows = 0;
+    if (rows->ended) {
+        return LEAT_END;
+    }
     rows->chunk = duckdb->fetch_chunk(rows->result);
     if (!rows->chunk) {
         const char *words = duckdb->result_error(&rows->result);
+        rows->ended = true;
         return words && words[0] ? error_set(err, LEAT_CORRUPT, "%.300s", words) : LEAT_END;
     }
     rows->chunk_rows = duckdb->data_chunk_get_size(rows->chunk);
