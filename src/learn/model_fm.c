@@ -35,6 +35,10 @@ size_t fm_bytes(const struct model *model) {
     return sizeof(struct fm) + floats * sizeof(float);
 }
 
+static inline void store_relaxed(float *at, float value) {
+    __atomic_store(at, &value, __ATOMIC_RELAXED);
+}
+
 /* --- forward --- */
 
 void fm_logits(const struct model_shape *shape, const float *dense, struct pass *pass) {
@@ -250,6 +254,74 @@ static void chunk_run(struct model *model, const struct minibatch *batch, int fr
     }
 }
 
+/* --- logistic regression of one task by AdaGrad --- */
+
+/* What stands in a chunk's plainest loop: rows of [w | n], no dense inputs, no corrections. */
+static bool is_plain(const struct model *model) {
+    return model->shape.tasks == 1 && model->shape.weights == 1 && model->shape.dense_count == 0 &&
+           model->spec.optimiser == MODEL_ADAGRAD && model->spec.tasks[0].head == HEAD_BINARY &&
+           !model->calibration;
+}
+
+/* The rows of an example where they lie; returns how many. */
+static int plain_rows(struct model *model, int index, float **rows, float *rates) {
+    const struct chunk *chunk = &model->fm->chunk;
+    int count = 0;
+    for (uint32_t i = chunk->first[index]; i < chunk->first[index + 1]; i++) {
+        if (chunk->rows[i] != TABLE_NONE) {
+            int field = key_field(chunk->keys[i]);
+            rates[count] = field < model->spec.field_count ? model->spec.fields[field].rate : 1.0f;
+            rows[count++] = table_change(model->table, chunk->rows[i]);
+        }
+    }
+    return count;
+}
+
+/* The step of AdaGrad on each row, the same gradient for all. */
+static void plain_step(float *const *rows, const float *rates, int count, float rate,
+                       float gradient) {
+    float square = gradient * gradient;
+    for (int i = 0; i < count; i++) {
+        float n = rows[i][1] + square;
+        float w = rows[i][0] - rate * rates[i] * gradient / sqrtf(n);
+        store_relaxed(&rows[i][1], n);
+        store_relaxed(&rows[i][0], w);
+    }
+}
+
+static void plain_bias(struct model *model, float gradient) {
+    float n = model->dense_state[0] * OPTIMISER_DENSE_FADE + gradient * gradient;
+    model->dense_state[0] = n;
+    store_relaxed(&model->dense[0], model->dense[0] - model->spec.rate_dense * gradient / sqrtf(n));
+}
+
+/* As chunk_run does for any model, bit for bit. */
+static void chunk_run_plain(struct model *model, const struct minibatch *batch, int from,
+                            float *predictions) {
+    const struct chunk *chunk = &model->fm->chunk;
+    float task_weight = model->spec.tasks[0].weight;
+    for (int i = 0; i < chunk->examples; i++) {
+        float *rows[MODEL_KEYS_MAX];
+        float rates[MODEL_KEYS_MAX];
+        int count = plain_rows(model, i, rows, rates);
+        float sum = 0.0f;
+        for (int k = 0; k < count; k++) {
+            sum += rows[k][0];
+        }
+        float logit = model->dense[0] + sum;
+        float log_odds = batch->log_odds ? model_clean(batch->log_odds[from + i]) : 0.0f;
+        float p = kernel_sigmoid(logit + log_odds);
+        if (predictions) {
+            predictions[from + i] = log_odds == 0.0f ? p : kernel_sigmoid(logit);
+        }
+        float target = batch->targets[from + i] > 0.0f ? 1.0f : 0.0f;
+        float gradient = model_clean(batch->weights[from + i]) * task_weight * (p - target);
+        plain_step(rows, rates, count, model->spec.rate, gradient);
+        plain_bias(model, gradient);
+    }
+    model->steps += (uint64_t)chunk->examples;
+}
+
 void fm_batch(struct model *model, const struct minibatch *batch, const bool *fake, bool learn,
               float *predictions) {
     struct chunk *chunk = &model->fm->chunk;
@@ -257,7 +329,11 @@ void fm_batch(struct model *model, const struct minibatch *batch, const bool *fa
         bool says = chunk_fill(model, batch, from);
         uint32_t now_s = batch->times ? batch->times[from] : 0;
         model_rows_for(model, chunk->keys, chunk->count, learn && says, now_s, chunk->rows);
-        chunk_run(model, batch, from, fake, learn && says, predictions);
+        if (learn && says && !chunk->scaled && !fake && is_plain(model)) {
+            chunk_run_plain(model, batch, from, predictions);
+        } else {
+            chunk_run(model, batch, from, fake, learn && says, predictions);
+        }
         if (learn) {
             counter_add(says ? &model->counters.steps : &model->counters.empty,
                         (uint64_t)chunk->examples);

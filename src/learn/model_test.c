@@ -334,6 +334,55 @@ static void kernels_learn_the_same(void **state) {
     model_close(scalar);
 }
 
+/* A batch of 3 keys an example, `values` of 1 where asked: then the general loop runs. */
+static void learn_plain(struct model *model, bool general) {
+    enum { COUNT = 700 };
+    static uint64_t keys[3 * COUNT];
+    static uint32_t offsets[COUNT + 1];
+    static float values[3 * COUNT], targets[COUNT], weights[COUNT], log_odds[COUNT], out[COUNT];
+    struct rng rng;
+    rng_init(&rng, 81);
+    for (int i = 0; i < COUNT; i++) {
+        offsets[i + 1] = offsets[i] + 3;
+        for (uint32_t k = offsets[i]; k < offsets[i + 1]; k++) {
+            keys[k] = key_make((int)(k % 3), rng_below(&rng, 40));
+            values[k] = 1.0f;
+        }
+        targets[i] = (float)rng_below(&rng, 2);
+        weights[i] = (float)rng_below(&rng, 3);
+        log_odds[i] = rng_below(&rng, 3) ? 0.0f : 1.5f;
+    }
+    const struct minibatch batch = {
+        .count = COUNT,
+        .tasks = 1,
+        .offsets = offsets,
+        .keys = keys,
+        .values = general ? values : NULL,
+        .targets = targets,
+        .weights = weights,
+        .log_odds = log_odds,
+    };
+    model_learn_batch(model, &batch, out);
+}
+
+static void the_plain_loop_is_the_general_one(void **state) {
+    (void)state;
+    struct model_spec spec = fm_spec(1, 0, 0);
+    spec.network = NETWORK_LOGISTIC;
+    spec.tasks[0].weight = 0.7f;
+    spec.field_count = 3;
+    for (int f = 0; f < 3; f++) {
+        spec.fields[f] = (struct model_field){.target = -1, .shares = f, .rate = 0.5f * (float)f};
+    }
+    struct model *plain = open_model(&spec);
+    struct model *general = open_model(&spec);
+    learn_plain(plain, false);
+    learn_plain(general, true);
+    assert_int_equal(digest_of(plain), digest_of(general));
+    model_close(plain);
+    model_close(general);
+}
+
 /* A damaged model is refused, and the one that refused it is as new. */
 static void damage_is_refused(void **state) {
     (void)state;
@@ -597,13 +646,20 @@ static void memory_may_end(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradients_are_slopes),     cmocka_unit_test(learns_what_is_planted),
-        cmocka_unit_test(restart_changes_nothing),  cmocka_unit_test(kernels_learn_the_same),
-        cmocka_unit_test(damage_is_refused),        cmocka_unit_test(score_is_forward),
-        cmocka_unit_test(log_odds_is_for_training), cmocka_unit_test(dense_weights_start_as_told),
-        cmocka_unit_test(wild_inputs_stay_finite),  cmocka_unit_test(nothing_and_too_much),
-        cmocka_unit_test(memory_may_end),           cmocka_unit_test(version_1_opens),
+        cmocka_unit_test(gradients_are_slopes),
+        cmocka_unit_test(learns_what_is_planted),
+        cmocka_unit_test(restart_changes_nothing),
+        cmocka_unit_test(kernels_learn_the_same),
+        cmocka_unit_test(damage_is_refused),
+        cmocka_unit_test(score_is_forward),
+        cmocka_unit_test(log_odds_is_for_training),
+        cmocka_unit_test(dense_weights_start_as_told),
+        cmocka_unit_test(wild_inputs_stay_finite),
+        cmocka_unit_test(nothing_and_too_much),
+        cmocka_unit_test(memory_may_end),
+        cmocka_unit_test(version_1_opens),
         cmocka_unit_test(a_file_is_the_model),
+        cmocka_unit_test(the_plain_loop_is_the_general_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
