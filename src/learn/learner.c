@@ -48,7 +48,8 @@ static bool grow(struct model *model, int keys) {
     size_t count = (size_t)keys;
     size_t places = learner->gathering.history_count > 0 ? count : 0;
     void *gather = memory_alloc(gather_bytes(&learner->gathering, model->spec.batch, keys));
-    size_t bytes = count * sizeof(float *) + (6 * count + 64 + (size_t)slots) * sizeof(uint32_t);
+    size_t bytes = count * (sizeof(float *) + sizeof(uint64_t)) +
+                   (7 * count + 64 + (size_t)slots) * sizeof(uint32_t);
     char *distinct = memory_alloc(bytes);
     float *gradients = floats(places * (size_t)model->spec.dimension);
     if (!gather || !distinct || !gradients) {
@@ -66,13 +67,15 @@ static bool grow(struct model *model, int keys) {
     gather_init(&learner->gather, &learner->gathering, model->spec.batch, keys, gather);
     struct distinct *d = &learner->distinct;
     d->moving = (float **)(void *)distinct;
-    uint32_t *at = (uint32_t *)(void *)(distinct + count * sizeof(float *));
+    d->asked = (uint64_t *)(void *)(distinct + count * sizeof(float *));
+    uint32_t *at = (uint32_t *)(void *)(d->asked + count);
     d->number = at;
     d->first = at + count;
     d->places = d->first + count + 1;
     d->rates = (float *)(void *)(d->places + count);
     d->example = (uint32_t *)(void *)(d->rates + count);
-    d->slot = d->example + count;
+    d->answers = d->example + count;
+    d->slot = d->answers + count;
     d->slots = slots;
     learner->keys_max = keys;
     return true;
@@ -245,24 +248,45 @@ static bool says(const struct model *model, const struct minibatch *batch, int i
     return false;
 }
 
-/* Rows in runs of examples that say something, whose keys get rows, and that do not. */
-static void find_rows(struct model *model, bool learn) {
+/* Keys of the examples for which `add` holds, one after another (`out`), or their rows put back. */
+static int each_asked(struct model *model, bool add, bool back) {
     struct learner *learner = model->learner;
     struct gather *gather = &learner->gather;
-    const struct minibatch *batch = learner->batch;
-    learner->saying = 0;
-    for (int i = 0; i < learner->count;) {
-        bool add = learn && says(model, batch, learner->from + i);
-        int end = i + 1;
-        while (end < learner->count && (learn && says(model, batch, learner->from + end)) == add) {
-            end++;
+    struct distinct *d = &learner->distinct;
+    int count = 0;
+    for (int i = 0; i < learner->count; i++) {
+        if (says(model, learner->batch, learner->from + i) != add) {
+            continue;
         }
-        uint32_t first = gather->first[i];
-        uint32_t now_s = batch->times ? batch->times[learner->from + i] : 0;
-        model_rows_for(model, gather->keys + first, (int)(gather->first[end] - first), add, now_s,
-                       gather->rows + first);
-        learner->saying += add ? end - i : 0;
-        i = end;
+        for (uint32_t k = gather->first[i]; k < gather->first[i + 1]; k++, count++) {
+            if (back) {
+                gather->rows[k] = d->answers[count];
+            } else {
+                d->asked[count] = gather->keys[k];
+            }
+        }
+    }
+    return count;
+}
+
+/* Keys of examples that say something get rows, those of others do not. Rows are added in one call:
+ * a second one might give up rows of the first. */
+static void find_rows(struct model *model, bool learn, uint32_t now_s) {
+    struct learner *learner = model->learner;
+    struct gather *gather = &learner->gather;
+    struct distinct *d = &learner->distinct;
+    learner->saying = 0;
+    for (int i = 0; learn && i < learner->count; i++) {
+        learner->saying += says(model, learner->batch, learner->from + i);
+    }
+    if (!learn || learner->saying == learner->count) {
+        model_rows_for(model, gather->keys, gather->count, learn, now_s, gather->rows);
+        return;
+    }
+    for (int add = 1; add >= 0; add--) {
+        int count = each_asked(model, add, false);
+        model_rows_for(model, d->asked, count, add, now_s, d->answers);
+        each_asked(model, add, true);
     }
 }
 
@@ -299,10 +323,12 @@ static bool collect(struct model *model) {
 
 static bool step_prepare(struct model *model) {
     struct learner *learner = model->learner;
+    const struct minibatch *batch = learner->batch;
     if (!collect(model)) {
         return false;
     }
-    find_rows(model, learner->learn);
+    find_rows(model, learner->learn,
+              batch->times && learner->count > 0 ? batch->times[learner->from] : 0);
     gather_compact(&learner->gather, model->table);
     for (int h = 0; learner->learn && h < learner->gathering.history_count; h++) {
         learner->gather.net[h].gradients = learner->history_gradients;
@@ -658,6 +684,8 @@ static void step(struct model *model, float *predictions) {
     }
     if (learner->learn && learner->saying > 0) {
         step_learn(model);
+        model_expire(model, model->steps - 1,
+                     learner->batch->times ? learner->batch->times[learner->from] : 0);
         if (model->calibration) {
             observe(model);
         }

@@ -39,6 +39,8 @@ struct distinct {
     float **moving;    /* [count]: the row itself */
     float *rates;      /* [count] */
     uint32_t *example; /* [keys]: of the key, in the step */
+    uint64_t *asked;   /* [keys]: those that are to get rows, where not all are */
+    uint32_t *answers; /* [keys]: and the rows */
 };
 
 /* Of one shard. */

@@ -84,11 +84,28 @@ static void first_fill(struct model *model, const float *dense_start) {
     }
 }
 
+/* What the spec says of rows. Fields that share have the rules of those whose rows they use. */
+static void set_rules(struct model *model, struct table_options *options,
+                      struct table_field fields[KEY_FIELDS_MAX]) {
+    memset(fields, 0, KEY_FIELDS_MAX * sizeof(*fields));
+    for (int f = 0; f < model->spec.field_count; f++) {
+        const struct model_field *field = &model->spec.fields[f];
+        int64_t expire_s = field->expire_s < INT32_MAX ? field->expire_s : INT32_MAX;
+        fields[f] = (struct table_field){(uint32_t)expire_s, (uint32_t)field->admit};
+        model->expires = model->expires || expire_s > 0;
+    }
+    options->fields = fields;
+    options->evict = model->spec.evict;
+    options->timed = model->spec.evict || model->expires;
+}
+
 static leat_status model_build(struct model *model, const float *dense_start, leat_error *err) {
     struct table_options options = {
         .width = optimiser_width(&model->optimiser),
         .bytes_max = model->spec.memory,
     };
+    struct table_field fields[KEY_FIELDS_MAX];
+    set_rules(model, &options, fields);
     TRY(table_create(&options, &model->table, err));
     if (model_batches(model)) {
         TRY(learner_create(model, err)); /* knows how many dense weights there are */
@@ -216,6 +233,18 @@ void model_rows_for(struct model *model, const uint64_t *keys, int count, bool a
     uint64_t more = table_refused(model->table) - refused;
     if (more > 0) {
         metrics_add(model->metrics, METRIC_table_refused_total, more);
+    }
+}
+
+void model_expire(struct model *model, uint64_t steps_before, uint32_t now_s) {
+    if (!model->expires) {
+        return;
+    }
+    uint64_t each = (uint64_t)model->spec.batch; /* examples of a step */
+    uint64_t slices = model->steps * each / EXPIRE_EVERY - steps_before * each / EXPIRE_EVERY;
+    uint64_t rows = slices * EXPIRE_ROWS;
+    if (rows > 0) {
+        table_expire(model->table, now_s, rows < INT32_MAX ? (int)rows : INT32_MAX);
     }
 }
 

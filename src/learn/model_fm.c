@@ -327,6 +327,7 @@ void fm_batch(struct model *model, const struct minibatch *batch, const bool *fa
     struct chunk *chunk = &model->fm->chunk;
     for (int from = 0; from < batch->count; from += chunk->examples) {
         bool says = chunk_fill(model, batch, from);
+        uint64_t steps = model->steps;
         uint32_t now_s = batch->times ? batch->times[from] : 0;
         model_rows_for(model, chunk->keys, chunk->count, learn && says, now_s, chunk->rows);
         if (learn && says && !chunk->scaled && !fake && is_plain(model)) {
@@ -338,6 +339,7 @@ void fm_batch(struct model *model, const struct minibatch *batch, const bool *fa
             counter_add(says ? &model->counters.steps : &model->counters.empty,
                         (uint64_t)chunk->examples);
             counter_add(&model->counters.examples, (uint64_t)chunk->examples);
+            model_expire(model, steps, now_s);
         }
     }
 }

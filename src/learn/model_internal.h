@@ -88,6 +88,7 @@ struct model {
     struct optimiser optimiser;
     const struct kernel *kernel;
     bool shares; /* some field uses the rows of another */
+    bool expires;
     struct metrics *metrics;
     struct table *table;
     float *dense;
@@ -126,6 +127,10 @@ static inline uint64_t model_key(const struct model *model, uint64_t key) {
                ? key_under(model->spec.fields[field].shares, key)
                : key;
 }
+/* After steps: gives up rows whose time has come, a slice of the table every so many examples. What
+ * is looked at when depends on the number of steps only. */
+enum { EXPIRE_EVERY = 64, EXPIRE_ROWS = 256 };
+void model_expire(struct model *model, uint64_t steps_before, uint32_t now_s);
 /* Nothing learnt, but for the table. */
 void model_reset(struct model *model);
 /* One step of `count` dense weights from `first` on, with state beside; visible to scorers at once.
