@@ -271,6 +271,10 @@ static leat_status delta_put(struct follow *follow, const struct delta *delta, l
     struct engine *engine = follow->engine;
     gate_close(engine);
     leat_status status = model_delta_apply(engine->model, delta, err);
+    while (status == LEAT_MEMORY && !atomic_load(&follow->stop)) { /* half of it may be in */
+        nap(follow, RETRY_MS);
+        status = model_delta_apply(engine->model, delta, err);
+    }
     if (status == LEAT_OK || status == LEAT_FULL) {
         trainer_set_learnt(engine->trainer, delta->head.to);
     }

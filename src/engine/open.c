@@ -50,7 +50,8 @@ leat_status parts_open(struct engine *engine, leat_error *err) {
     }
     struct model_spec spec;
     TRY(model_spec_of_config(engine->config, dense, &spec, err));
-    TRY(model_open(&spec, start, engine->metrics, &engine->model, err));
+    TRY(engine->options.follow ? model_open_replica(&spec, engine->metrics, &engine->model, err)
+                               : model_open(&spec, start, engine->metrics, &engine->model, err));
     struct trainer_options trainer = {.disk = engine->disk,
                                       .spill_path = engine->spill_path,
                                       .queue_max = (int)engine->config->model.queue,

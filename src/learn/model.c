@@ -101,11 +101,15 @@ static void set_rules(struct model *model, struct table_options *options,
 
 static leat_status model_build(struct model *model, const float *dense_start, leat_error *err) {
     struct table_options options = {
-        .width = optimiser_width(&model->optimiser),
+        .width = model->replica ? model->shape.weights : optimiser_width(&model->optimiser),
         .bytes_max = model->spec.memory,
+        .track = !model->replica,
+        .narrow = model->replica,
     };
     struct table_field fields[KEY_FIELDS_MAX];
-    set_rules(model, &options, fields);
+    if (!model->replica) { /* what goes there goes here by deltas */
+        set_rules(model, &options, fields);
+    }
     TRY(table_create(&options, &model->table, err));
     if (model_batches(model)) {
         TRY(learner_create(model, err)); /* knows how many dense weights there are */
@@ -122,14 +126,15 @@ static leat_status model_build(struct model *model, const float *dense_start, le
     return LEAT_OK;
 }
 
-leat_status model_open(const struct model_spec *spec, const float *dense_start,
-                       struct metrics *metrics, struct model **out, leat_error *err) {
+static leat_status open_as(const struct model_spec *spec, const float *dense_start, bool replica,
+                           struct metrics *metrics, struct model **out, leat_error *err) {
     TRY(model_spec_check(spec, err));
     struct model *model = memory_zalloc(sizeof(*model));
     if (!model) {
         return error_memory(err, sizeof(*model));
     }
     model->spec = *spec;
+    model->replica = replica;
     model->metrics = metrics;
     shape_from(model);
     pending_init(&model->pending, spec->task_count, spec->dense_count);
@@ -140,6 +145,16 @@ leat_status model_open(const struct model_spec *spec, const float *dense_start,
     }
     *out = model;
     return LEAT_OK;
+}
+
+leat_status model_open(const struct model_spec *spec, const float *dense_start,
+                       struct metrics *metrics, struct model **out, leat_error *err) {
+    return open_as(spec, dense_start, false, metrics, out, err);
+}
+
+leat_status model_open_replica(const struct model_spec *spec, struct metrics *metrics,
+                               struct model **out, leat_error *err) {
+    return open_as(spec, NULL, true, metrics, out, err);
 }
 
 void model_close(struct model *model) {

@@ -45,6 +45,11 @@ leat_status model_spec_of_config(const struct config *config, int dense_count,
  * copied; NULL: all 0. */
 leat_status model_open(const struct model_spec *spec, const float *dense_start,
                        struct metrics *metrics, struct model **out, leat_error *err);
+/* A replica: a model that only scores (model_delta.h). Its rows have no optimiser state, and
+ * nothing may be learnt. Restores what a model that learns has saved, or a replica; only a replica
+ * restores what a replica saved. */
+leat_status model_open_replica(const struct model_spec *spec, struct metrics *metrics,
+                               struct model **out, leat_error *err);
 void model_close(struct model *model);
 const struct model_spec *model_spec(const struct model *model);
 

@@ -33,8 +33,9 @@ leat_status model_delta_take(struct model_changes *changes, struct delta_head *h
 leat_status model_delta_check(const struct model *model, const struct delta *delta,
                               leat_error *err);
 /* Rows and dense weights of a checked delta, by relaxed stores: who scores meanwhile may see some
- * rows of before and some of after (follow.h keeps them out). LEAT_MEMORY before anything changed;
- * LEAT_FULL: rows beyond the budget are missing, as ids beyond it are on the leader. */
+ * rows of before and some of after (follow.h keeps them out). LEAT_MEMORY: to be called again,
+ * until then the model is of no one position; LEAT_FULL: rows beyond the budget are missing, as ids
+ * beyond it are on the leader. */
 leat_status model_delta_apply(struct model *model, const struct delta *delta, leat_error *err);
 
 #endif

@@ -89,6 +89,7 @@ struct model {
     const struct kernel *kernel;
     bool shares; /* some field uses the rows of another */
     bool expires;
+    bool replica; /* only scores: rows without optimiser state (model_delta.h) */
     struct metrics *metrics;
     struct table *table;
     float *dense;

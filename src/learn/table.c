@@ -60,6 +60,7 @@ static void set_shape(struct table *table, const struct table_options *options) 
     table->evict = options->evict;
     table->timed = options->timed;
     table->track = options->track;
+    table->narrow = options->narrow;
     for (int i = 0; options->fields && i < KEY_FIELDS_MAX; i++) {
         uint32_t expire_s = options->fields[i].expire_s;
         table->fields[i] = options->fields[i];

@@ -44,6 +44,7 @@ struct table_options {
                  * refused */
     bool timed; /* `seen` and `uses` are kept (4 bytes a row): needed for expiry and eviction */
     bool track; /* changed rows are remembered, for deltas (a bit a row) */
+    bool narrow; /* takes the first floats of wider rows where it is restored: a replica's */
     const struct table_field *fields; /* KEY_FIELDS_MAX of them, copied; NULL: no rule */
 };
 

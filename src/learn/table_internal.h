@@ -44,7 +44,7 @@ struct table {
     struct table_index index;
 
     /* The writer's own. */
-    bool evict, timed, track;
+    bool evict, timed, track, narrow;
     uint32_t spare;    /* rows out of use before one is used again: by then it is safe */
     uint64_t rows_max; /* what the budget allows: a function of the options only */
     uint64_t fixed_bytes, row_bits; /* of memory: whatever the rows, and a row */

@@ -31,7 +31,8 @@ static void read_head_v2(struct bytes_reader *reader, struct table_head *out) {
 /* What the numbers must be to each other; a head that is not damaged may only be too large. */
 static leat_status check_head(const struct table *table, const struct table_head *head,
                               leat_error *err) {
-    if (head->width != (uint32_t)table->width) {
+    uint32_t width = (uint32_t)table->width;
+    if (head->width != width && !(table->narrow && head->width > width)) {
         return error_set(err, LEAT_CONFLICT, "table rows have %u floats; the model needs %d",
                          head->width, table->width);
     }
@@ -224,7 +225,7 @@ static leat_status add_rows(struct restoring *restoring, const uint8_t *body, ui
         }
         uint32_t row = next_row(restoring);
         put_record(restoring, row, key, marks + (size_t)i * sizeof(uint32_t),
-                   floats + (size_t)i * (size_t)table->width * sizeof(float));
+                   floats + (size_t)i * (size_t)restoring->head->width * sizeof(float));
         table_index_add(&table->index, hash, row);
     }
     return LEAT_OK;
