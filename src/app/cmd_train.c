@@ -211,6 +211,7 @@ static leat_status train_with(struct train *train, leat_error *err) {
         return error_memory(err, bytes);
     }
     TRY(begin(train, err));
+    TRY(model_threads(run->model, run->setup->threads, err));
     signal(SIGINT, ask_to_stop);
     signal(SIGTERM, ask_to_stop);
     progress_begin(&train->progress);

@@ -245,6 +245,7 @@ static leat_status eval_in(struct eval *eval, const struct eval_files *files, co
         TRY(file_open(disk_real(), eval->asked->train.out, FILE_WRITE, &eval->out, err));
     }
     TRY(model_open(&eval->setup->spec, NULL, NULL, &eval->model, err));
+    TRY(model_threads(eval->model, eval->setup->threads, err));
     eval->begun_ns = clock_monotonic_ns();
     leat_status status = run_passes(eval, err);
     progress_end(&eval->progress);

@@ -41,6 +41,10 @@ int train_options(struct train_asked *asked, struct option out[TRAIN_OPTIONS_MAX
         {"spread", 0, "X", "New embeddings are uniform within +- this.", &asked->spread, NULL},
         {"batch", 0, "N", "Examples of a step, of networks that step in batches.", &asked->batch,
          NULL},
+        {"shards", 0, "N", "Parts of a batch, whose gradients are added in order.", &asked->shards,
+         NULL},
+        {"threads", 0, "N", "Threads of a step, a shard each; change nothing (default 1).",
+         &asked->threads, NULL},
         {"epochs", 0, "N", "Passes over the files (default 1).", &asked->epochs, NULL},
         {"seed", 0, "N", "Of first embeddings.", &asked->seed, NULL},
         {"memory", 0, "BYTES", "Budget of the embedding table.", &asked->memory, NULL},
@@ -149,7 +153,6 @@ static void default_rates(struct model_spec *spec) {
 static leat_status settings_into(const struct train_asked *asked, struct model_spec *spec,
                                  leat_error *err) {
     int64_t seed = (int64_t)spec->seed;
-    TRY(read_network(asked->network, &spec->network, err));
     TRY(read_optimiser(asked->optimiser, &spec->optimiser, err));
     TRY(read_hidden(asked->hidden, spec, err));
     if (!asked->files.config) {
@@ -159,6 +162,7 @@ static leat_status settings_into(const struct train_asked *asked, struct model_s
     TRY(read_int("cross", asked->cross, 0, MODEL_LAYERS_MAX, &spec->cross, err));
     TRY(read_int("experts", asked->experts, 1, MODEL_EXPERTS_MAX, &spec->experts, err));
     TRY(read_int("batch", asked->batch, 1, MINIBATCH_MAX, &spec->batch, err));
+    TRY(read_int("shards", asked->shards, 1, MODEL_SHARDS_MAX, &spec->shards, err));
     TRY(read_float("rate", asked->rate, &spec->rate, err));
     TRY(read_float("rate-dense", asked->rate_dense, &spec->rate_dense, err));
     TRY(read_float("l2", asked->l2, &spec->l2, err));
@@ -170,9 +174,23 @@ static leat_status settings_into(const struct train_asked *asked, struct model_s
     return LEAT_OK;
 }
 
-/* Settings by configuration and options; fields and tasks as `setup->spec` has them. */
-static leat_status make_spec(struct train_setup *setup, leat_error *err) {
-    struct model_spec *spec = &setup->spec;
+/* What the examples say of fields and tasks, over what the configuration says. */
+static void keep_shape(struct model_spec *made, const struct model_spec *shape) {
+    for (int f = 0; f < shape->field_count; f++) {
+        made->fields[f].pool = shape->fields[f].pool;
+        made->fields[f].target = shape->fields[f].target;
+        made->fields[f].shares = shape->fields[f].shares;
+    }
+    for (int t = 0; t < shape->task_count; t++) {
+        if (shape->tasks[t].head != HEAD_BINARY) {
+            made->tasks[t].head = shape->tasks[t].head;
+        }
+    }
+}
+
+static leat_status spec_of_names(struct train_setup *setup, struct model_spec *out,
+                                 leat_error *err) {
+    const struct model_spec *spec = &setup->spec;
     const char *fields[MODEL_FIELDS_MAX];
     const char *tasks[MODEL_TASKS_MAX];
     struct model_names names = {
@@ -188,24 +206,30 @@ static leat_status make_spec(struct train_setup *setup, leat_error *err) {
     for (int t = 0; t < spec->task_count; t++) {
         tasks[t] = spec->tasks[t].name;
     }
+    return model_spec_of_names(setup->config, &names, out, err);
+}
+
+/* Settings by configuration and options; fields and tasks as `setup->spec` has them. */
+static leat_status make_spec(struct train_setup *setup, leat_error *err) {
+    struct model_spec *spec = &setup->spec;
+    enum model_network network = (enum model_network)setup->config->network.kind;
+    TRY(read_network(setup->asked->network, &network, err));
+    setup->config->network.kind = (config_choice)network; /* other settings go by it */
     struct model_spec *made = memory_zalloc(sizeof(*made));
     if (!made) {
         return error_memory(err, sizeof(*made));
     }
-    leat_status status = model_spec_of_names(setup->config, &names, made, err);
+    leat_status status = spec_of_names(setup, made, err);
     if (status == LEAT_OK) {
-        memcpy(made->fields, spec->fields, sizeof(made->fields));
-        memcpy(made->tasks, spec->tasks, sizeof(made->tasks));
+        keep_shape(made, spec);
         *spec = *made;
         status = settings_into(setup->asked, spec, err);
     }
     memory_free(made);
-    if (status == LEAT_OK) {
-        bool alone = spec->network == NETWORK_FM || spec->network == NETWORK_LOGISTIC;
-        setup->batch = alone && !setup->asked->batch ? TRAIN_BATCH : spec->batch;
-        status = model_spec_check(spec, err);
-    }
-    return status;
+    TRY(status);
+    bool alone = network == NETWORK_FM || network == NETWORK_LOGISTIC;
+    setup->batch = alone && !setup->asked->batch ? TRAIN_BATCH : spec->batch;
+    return model_spec_check(spec, err);
 }
 
 /* --- examples --- */
@@ -274,8 +298,16 @@ static leat_status plan_by_files(struct train_setup *setup, leat_error *err) {
 
 static leat_status plan_by_cache(struct train_setup *setup, leat_error *err) {
     struct row_cache *cache;
-    if (setup->path_count != 1 || setup->asked->cache) {
-        return error_set(err, LEAT_INVALID, "--format cache takes one file, and no --cache");
+    const struct train_asked *asked = setup->asked;
+    if (setup->path_count != 1) {
+        return error_set(err, LEAT_INVALID, "--format cache takes one file");
+    }
+    if (asked->cache || asked->label || asked->features || asked->interactions || asked->weight ||
+        asked->time || asked->hash_rows || asked->columns) {
+        return error_set(err, LEAT_INVALID,
+                         "--format cache: what an example is made of was settled when the cache "
+                         "was; no --label, --features, --interactions, --weight, --time, "
+                         "--hash-rows, --columns or --cache");
     }
     leat_status status = row_cache_open(disk_real(), setup->paths[0], &cache, err);
     if (status != LEAT_OK) {
@@ -304,6 +336,8 @@ static leat_status setup_read(struct train_setup *setup, leat_error *err) {
             : config_parse(slice_of(""), "defaults", &setup->config, err)); /* not ./leat.yaml */
     setup->epochs = 1;
     TRY(read_int("epochs", asked->epochs, 1, 1000, &setup->epochs, err));
+    setup->threads = 1;
+    TRY(read_int("threads", asked->threads, 1, MODEL_SHARDS_MAX, &setup->threads, err));
     setup->refusals = (struct refusals){.show = stderr, .strict = asked->strict};
     bool encoded = asked->format && strcmp(asked->format, "cache") == 0;
     return encoded ? plan_by_cache(setup, err) : plan_by_files(setup, err);

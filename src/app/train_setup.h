@@ -18,7 +18,8 @@ struct train_asked {
     struct command_files files;
     const char *format, *columns, *separator, *label, *features, *interactions, *weight, *time;
     const char *network, *dimension, *hidden, *cross, *experts, *optimiser, *rate, *rate_dense, *l2,
-        *decay, *spread, *batch, *epochs, *seed, *memory, *hash_rows, *cache, *out;
+        *decay, *spread, *batch, *shards, *threads, *epochs, *seed, *memory, *hash_rows, *cache,
+        *out;
     bool json, strict;
 };
 
@@ -37,6 +38,7 @@ struct train_setup {
     struct model_spec spec;
     int batch; /* examples at a time */
     int epochs;
+    int threads; /* of a step */
     struct refusals refusals;
     struct bytes description; /* of the plan, and of the model's fields and tasks: in a cache */
 };
