@@ -20,7 +20,12 @@ static const char built_in[] = "actions:\n"
                                "  long_view: {window: 1s, filter: none}\n"
                                "  profile_enter: {window: 1s, filter: none}\n"
                                "surfaces: {for_you: {examples: impressions}}\n"
-                               "model: {rate: 0.05, rate_dense: 0.05, features: " FEATURES "}\n";
+                               "model:\n"
+                               "  features: " FEATURES "\n"
+                               "  network: {kind: ple, hidden: [32], experts: 2}\n"
+                               "  batch: 4\n"
+                               "  rate: 0.05\n"
+                               "  rate_dense: 0.03\n";
 
 /* The baseline's ids are those of the built-in features; its rate is the best of .05 .1 .2 .5 1 and
  * 2 on all of the rows. */
