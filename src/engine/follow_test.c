@@ -43,10 +43,10 @@ struct leader_line {
 static struct {
     struct mutex mutex;
     struct rng rng;
-    bool faults;
+    _Atomic bool faults;
     uint64_t given[GIVEN_MAX]; /* positions that a delta or a checkpoint led to */
     int given_count;
-    int failed, cut, damaged;
+    _Atomic int failed, cut, damaged;
 } lines;
 
 static leat_status line_open(void *context, const _Atomic bool *stop, struct leader_line **out,
