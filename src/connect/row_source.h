@@ -104,8 +104,9 @@ leat_status rows_parquet_open(const struct row_source_options *options, struct r
 /* Whether a column has that name; without looking for the end of it. */
 static inline bool row_column_is(const struct row_columns *columns, int column, struct slice name) {
     const char *known = columns->names[column];
-    return name.size > 0 && name.size < CONFIG_NAME_MAX && known[name.size - 1] != '\0' &&
-           known[name.size] == '\0' && memcmp(known, name.data, name.size) == 0;
+    return name.size > 0 && name.size < CONFIG_NAME_MAX && known[0] == name.data[0] &&
+           known[name.size - 1] != '\0' && known[name.size] == '\0' &&
+           (name.size == 1 || memcmp(known, name.data, name.size) == 0);
 }
 
 /* A number as the formats have them: besides what JSON allows, "+1", ".5" and "5.". False for
