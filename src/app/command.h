@@ -23,6 +23,7 @@ int command_bench(int argc, char **argv);
 int command_examples(int argc, char **argv);
 int command_experiment(int argc, char **argv);
 int command_log(int argc, char **argv);
+int command_model(int argc, char **argv);
 int command_state(int argc, char **argv);
 int command_reference(int argc, char **argv);
 int command_version(int argc, char **argv);

@@ -17,6 +17,7 @@ static const struct command COMMANDS[] = {
     {"bench", "Measure speed.", command_bench},
     {"examples", "Write the examples of a log to a file.", command_examples},
     {"experiment", "Repeat published experiments.", command_experiment},
+    {"model", "Say what a model is.", command_model},
     {"log", "Print the records of a log.", command_log},
     {"state", "Prove what state a log gives: digests.", command_state},
     {"reference", "Print the reference of the configuration.", command_reference},

@@ -675,6 +675,7 @@ static void step(struct model *model, float *predictions) {
             towers_count(model);
         }
         counter_add(&model->counters.examples, (uint64_t)learner->count);
+        model->examples += (uint64_t)learner->saying;
         counter_add(&model->counters.empty, (uint64_t)(learner->count - learner->saying));
         count_passed_over(model);
     }

@@ -190,6 +190,38 @@ uint64_t model_bytes(const struct model *model) {
            (model->learner ? learner_bytes(model) + towers_bytes(model) : fm_bytes(model));
 }
 
+static int add_part(struct model_part *out, int at, int max, const char *name, int rows,
+                    int columns) {
+    if (rows > 0 && columns > 0 && at < max) {
+        out[at] = (struct model_part){.rows = rows, .columns = columns};
+        snprintf(out[at].name, sizeof(out[at].name), "%s", name);
+        return at + 1;
+    }
+    return at;
+}
+
+int model_parts(const struct model *model, struct model_part *out, int max) {
+    const struct model_shape *shape = &model->shape;
+    int count = 0;
+    if (model->learner) {
+        const struct net_plan *plan = model->learner->plan;
+        for (int p = 0; p < net_parts(plan); p++) {
+            const struct net_part *part = net_part_at(plan, p);
+            count = add_part(out, count, max, part->name, part->rows, part->columns);
+        }
+    } else {
+        count = add_part(out, count, max, "biases", shape->tasks, 1);
+        count = add_part(out, count, max, "inputs", shape->tasks, shape->dense_count);
+        count = add_part(out, count, max, "interactions", shape->tasks, shape->dimension);
+    }
+    return add_part(out, count, max, "thresholds", shape->dense - shape->thresholds, 1);
+}
+
+void model_learnt(const struct model *model, uint64_t *examples, uint64_t *steps) {
+    *examples = model->examples;
+    *steps = model->steps;
+}
+
 const struct table *model_table(const struct model *model) {
     return model->table;
 }
@@ -255,7 +287,7 @@ void model_expire(struct model *model, uint64_t steps_before, uint32_t now_s) {
     if (!model->expires) {
         return;
     }
-    uint64_t each = (uint64_t)model->spec.batch; /* examples of a step */
+    uint64_t each = model->learner ? (uint64_t)model->spec.batch : 1; /* examples of a step */
     uint64_t slices = model->steps * each / EXPIRE_EVERY - steps_before * each / EXPIRE_EVERY;
     uint64_t rows = slices * EXPIRE_ROWS;
     if (rows > 0) {
@@ -275,6 +307,7 @@ void model_reset(struct model *model) {
     }
     pending_clear(&model->pending);
     model->steps = 0;
+    model->examples = 0;
     if (model->learner) {
         towers_reset(model);
         learner_publish(model, true);

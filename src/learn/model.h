@@ -119,6 +119,16 @@ void scorer_prepare(struct scorer *scorer, const uint64_t *keys, int key_count);
 void scorer_score_items(struct scorer *scorer, const struct minibatch *items, float *out);
 
 int model_tasks(const struct model *model);
+/* The dense weights by what they are: `leat model show`. At most `max`; returns how many. */
+struct model_part {
+    char name[MODEL_NAME_MAX];
+    int rows, columns; /* columns 1: a vector */
+};
+enum { MODEL_PARTS_MAX = 1024 };
+int model_parts(const struct model *model, struct model_part *out, int max);
+/* Over the model's whole life: examples that said something, and steps taken. The learning thread.
+ */
+void model_learnt(const struct model *model, uint64_t *examples, uint64_t *steps);
 uint64_t model_rows(const struct model *model);
 uint64_t model_bytes(const struct model *model);
 const struct table *model_table(const struct model *model);

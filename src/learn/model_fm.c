@@ -339,6 +339,7 @@ void fm_batch(struct model *model, const struct minibatch *batch, const bool *fa
             counter_add(says ? &model->counters.steps : &model->counters.empty,
                         (uint64_t)chunk->examples);
             counter_add(&model->counters.examples, (uint64_t)chunk->examples);
+            model->examples += says ? (uint64_t)chunk->examples : 0;
             model_expire(model, steps, now_s);
         }
     }

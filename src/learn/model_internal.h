@@ -96,7 +96,8 @@ struct model {
     float *dense_first; /* what `dense` started with */
     float *dense_state;
     size_t dense_state_count;
-    uint64_t steps; /* taken */
+    uint64_t steps;    /* taken, since the model was new */
+    uint64_t examples; /* given, since then */
     struct counters counters;
     struct calibration *calibration; /* of each task, or NULL */
     struct fm *fm;                   /* step by step */

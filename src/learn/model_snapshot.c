@@ -4,7 +4,7 @@
  *         16 the spec (model_spec.c)
  *            u64 checksum of all before it (XXH3-64)
  *   body   u64 its bytes, up to the checksum
- *            u64 steps   u32 dense weights   u32 floats of their optimiser's state
+ *            u64 steps   u64 examples   u32 dense weights   u32 floats of their optimiser's state
  *            f32 dense weights, then f32 the state           (model_internal.h draws them)
  *            f32 calibration of each task, where spec.calibrate
  *            two towers: f32 gaps, u32 last steps of the items' frequencies
@@ -87,6 +87,7 @@ static void write_body(const struct model *model, struct bytes *out) {
     size_t size = out->size;
     bytes_put_u64(out, 0);
     bytes_put_u64(out, model->steps);
+    bytes_put_u64(out, model->examples);
     bytes_put_u32(out, (uint32_t)model->shape.dense);
     bytes_put_u32(out, (uint32_t)model->dense_state_count);
     bytes_append(out, model->dense, dense_bytes(model));
@@ -237,6 +238,7 @@ static leat_status body_apply(struct model *model, const struct bytes *piece, le
     struct bytes_reader reader = bytes_reader_of(piece->data, piece->size - CHECKSUM_BYTES);
     (void)bytes_get_u64(&reader);
     uint64_t steps = bytes_get_u64(&reader);
+    uint64_t examples = bytes_get_u64(&reader);
     uint32_t dense = bytes_get_u32(&reader);
     uint32_t state = bytes_get_u32(&reader);
     const uint8_t *weights = bytes_get_raw(&reader, dense_bytes(model));
@@ -251,6 +253,7 @@ static leat_status body_apply(struct model *model, const struct bytes *piece, le
                          dense, state);
     }
     model->steps = steps;
+    model->examples = examples;
     copy(model->dense, weights, dense_bytes(model));
     copy(model->dense_state, states, moment_bytes(model));
     copy(model->calibration, calibration, calibration_bytes(model));

@@ -24,28 +24,33 @@ const char *model_head_name(enum model_head head) {
 
 /* --- making one --- */
 
+static void network_settings(const struct config *config, struct model_spec *out) {
+    const struct config_network *given = &config->network;
+    enum model_network network = (enum model_network)given->kind;
+    bool experts = network == NETWORK_MMOE || network == NETWORK_PLE;
+    bool batches = network >= NETWORK_FWFM;
+    memset(out->hidden, 0, sizeof(out->hidden));
+    out->network = network;
+    out->hidden_count = network >= NETWORK_DEEPFM ? given->hidden.count : 0;
+    for (int i = 0; i < out->hidden_count && i < MODEL_LAYERS_MAX; i++) {
+        out->hidden[i] = (int)given->hidden.values[i];
+    }
+    out->cross = network == NETWORK_DCN ? (int)given->cross : 0;
+    out->experts = experts ? (int)given->experts : 0;
+    out->batch = batches ? (int)config->model.batch : 1;
+    out->shards = batches ? (int)config->model.shards : 1;
+}
+
 static void settings(const struct config *config, struct model_spec *out) {
     const struct config_model *model = &config->model;
-    const struct config_network *network = &config->network;
-    out->network = (enum model_network)network->kind;
+    network_settings(config, out);
     out->dimension = (int)model->dimension;
-    bool deep = out->network >= NETWORK_DEEPFM;
-    out->hidden_count = deep ? network->hidden.count : 0;
-    for (int i = 0; i < out->hidden_count && i < MODEL_LAYERS_MAX; i++) {
-        out->hidden[i] = (int)network->hidden.values[i];
-    }
-    out->cross = out->network == NETWORK_DCN ? (int)network->cross : 0;
-    bool experts = out->network == NETWORK_MMOE || out->network == NETWORK_PLE;
-    out->experts = experts ? (int)network->experts : 0;
     out->optimiser = (enum model_optimiser)model->optimiser;
     out->rate = (float)model->rate;
     out->rate_dense = (float)model->rate_dense;
     out->l2 = (float)model->l2;
     out->decay = (float)model->decay;
     out->spread = (float)model->spread;
-    bool batches = out->network >= NETWORK_FWFM;
-    out->batch = batches ? (int)model->batch : 1;
-    out->shards = batches ? (int)model->shards : 1;
     out->calibrate = model->calibrate;
     out->evict = model->evict;
     out->seed = (uint64_t)config->root.seed;
