@@ -510,12 +510,34 @@ static void test_moments(void **context) {
     stream_close(&s);
 }
 
+/* A checkpoint may lack the ratings where nobody rates, and nothing else. */
+static void test_unused_states(void **context) {
+    (void)context;
+    static const char *const texts[] = {fixture_text, "actions: {click: {}, hide: {}}\n"};
+    for (int rates = 0; rates < 2; rates++) {
+        struct config *config = fixture_config(texts[1 - rates]);
+        const struct flow_options options = {.config = config};
+        struct flow *flow;
+        int unused = 0;
+        assert_int_equal(flow_open(&options, &flow, NULL), LEAT_OK);
+        for (int i = 0; i < FLOW_STATES; i++) {
+            bool is = flow_state_unused(flow, i);
+            assert_true(!is || strcmp(flow_state_name(i), "ratings") == 0);
+            unused += is;
+        }
+        assert_int_equal(unused, !rates);
+        flow_close(flow);
+        config_destroy(config);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_interleaving),  cmocka_unit_test(test_batch_cuts),
         cmocka_unit_test(test_beats),         cmocka_unit_test(test_event_clock),
         cmocka_unit_test(test_unknown_kinds), cmocka_unit_test(test_duplicates),
         cmocka_unit_test(test_restart),       cmocka_unit_test(test_moments),
+        cmocka_unit_test(test_unused_states),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
