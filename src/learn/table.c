@@ -8,6 +8,8 @@ enum {
     SPARE_MAX = 4096,
     SPARE_SHARE = 64,
     SKETCH_BITS_A_ROW = 2,
+    NEW_AHEAD = 8,
+    NEW_BYTES = 512,
 };
 
 /* --- budget --- */
@@ -247,6 +249,15 @@ bool table_admits(struct table *table, uint64_t key) {
     return admit <= 1 || table_sketch_admits(&table->sketch, key, admit);
 }
 
+/* Rows that come next are written from end to end: their lines are had before. Beyond the last one
+ * it is addresses that nobody fetches. */
+static void fetch_new(const struct table *table, uint64_t row) {
+    const char *at = (const char *)table->records + row * table->stride;
+    for (size_t i = 0; i < table->stride && i < NEW_BYTES; i += 64) {
+        __builtin_prefetch(at + i, 1);
+    }
+}
+
 /* Which row it is, is a function of the calls: whether readers have left only says when. Rows that
  * went rest until there are some, so that readers have mostly left by then. */
 static uint32_t take_row(struct table *table) {
@@ -256,6 +267,7 @@ static uint32_t take_row(struct table *table) {
     }
     if (top < table->rows_max) {
         table_tally_add(&table->top, 1);
+        fetch_new(table, top + NEW_AHEAD);
         return (uint32_t)top;
     }
     if (!table->evict && table_out_of_use(table) > 0) {

@@ -2,7 +2,7 @@
  * threads read at the same time without locks.
  *
  *   index     buckets of 64 bytes in the order of the keys' hashes: 7 x {32 bits of the hash, row}
- *             and what passed the bucket; grows by a sixteenth, in place and a few buckets an
+ *             and what passed the bucket; grows by a twelfth, in place and a few buckets an
  *             insert, and stays .85 full or more (table_index.h)
  *   records   [key | floats x width], row after row in one reserved range of addresses: never moved
  *   beside    the writer's own: [uses | seen] a row, and a bit a row for what changed

@@ -6,8 +6,8 @@
 #include <string.h>
 
 enum {
-    LOAD_PERCENT = 91,       /* of all entries; beyond it the index grows, to 86 */
-    SIZED_PERCENT = 88,      /* where the number of rows is known beforehand */
+    LOAD_PERMILLE = 925,     /* of all entries; beyond it the index grows, to .854 */
+    SIZED_PERMILLE = 890,    /* where the number of rows is known beforehand */
     MOVED_AN_INSERT = 6,     /* buckets: a growth is over long before the next one */
     CHUNK_MAX = 64,          /* buckets moved at a time */
     CHUNK_SHARE = 32,        /* of the buckets below: where old and new places lie close together */
@@ -18,17 +18,17 @@ enum {
 };
 #define HASH_MAX    UINT32_MAX
 #define META_COUNTS (((uint64_t)1 << META_COUNT_BITS) - 1)
-_Static_assert(INDEX_BUCKETS_FIRST >= 16, "a sixteenth of it must be a bucket");
+_Static_assert(INDEX_BUCKETS_FIRST >= 16, "a twelfth of it must be a bucket");
 
 /* --- size --- */
 
-static uint64_t buckets_of(uint64_t rows, uint64_t percent) {
-    uint64_t buckets = rows * 100 / (BUCKET_ENTRIES * percent) + 1;
+static uint64_t buckets_of(uint64_t rows, uint64_t permille) {
+    uint64_t buckets = rows * 1000 / (BUCKET_ENTRIES * permille) + 1;
     return buckets > INDEX_BUCKETS_FIRST ? buckets : INDEX_BUCKETS_FIRST;
 }
 
 uint64_t table_index_bytes_of(uint64_t rows) {
-    uint64_t buckets = index_more(buckets_of(rows, LOAD_PERCENT)) + 1;
+    uint64_t buckets = index_more(buckets_of(rows, LOAD_PERMILLE)) + 1;
     return (buckets + BUCKETS_SPARE) * sizeof(struct table_bucket);
 }
 
@@ -59,7 +59,7 @@ void table_index_clear(struct table_index *index, uint64_t rows) {
     index->frontier = 0;
     index->credit = 0;
     index->growing = false;
-    uint64_t buckets = buckets_of(rows, SIZED_PERCENT);
+    uint64_t buckets = buckets_of(rows, SIZED_PERMILLE);
     atomic_store_explicit(&index->word, buckets << 32 | HASH_MAX, memory_order_release);
 }
 
@@ -93,16 +93,20 @@ static void pass(struct table_bucket *bucket, uint32_t hash) {
     store(&bucket->meta, meta | meta_bit(hash));
 }
 
-static bool unpass(struct table_bucket *bucket) {
+static inline void unpass(struct table_bucket *bucket) {
     uint64_t meta = load(&bucket->meta);
     uint64_t count = meta & META_COUNTS;
     INVARIANT(count > 0, "an entry stands behind a bucket that counts none");
-    if (count == META_COUNTS) {
-        return false;
+    if (count < META_COUNTS) {
+        store(&bucket->meta, count == 1 ? 0 : meta - 1);
     }
-    store(&bucket->meta, count == 1 ? 0 : meta - 1);
+}
+
+/* Whether a filter has bits of many that went. */
+static bool filter_worn(const struct table_bucket *bucket) {
+    uint64_t meta = load(&bucket->meta);
     return (uint64_t)__builtin_popcountll(meta >> META_COUNT_BITS) >
-           FILTER_BITS_MIN + FILTER_BITS_A_COUNT * count;
+           FILTER_BITS_MIN + FILTER_BITS_A_COUNT * (meta & META_COUNTS);
 }
 
 /* Which entries of the buckets at hand are free, as long as nobody else puts any: a vector load
@@ -170,11 +174,9 @@ static void filter_renew(struct table_index *index, uint64_t bucket) {
           (load(&index->buckets[bucket].meta) & META_COUNTS) | filter);
 }
 
-static void path_leave(struct table_index *index, uint64_t home, uint64_t to, bool renew) {
+static inline void path_leave(struct table_index *index, uint64_t home, uint64_t to) {
     for (uint64_t at = home; at != to; at = index_after(index, at)) {
-        if (unpass(&index->buckets[at]) && renew) {
-            filter_renew(index, at);
-        }
+        unpass(&index->buckets[at]);
     }
 }
 
@@ -186,7 +188,12 @@ void table_index_remove(struct table_index *index, uint32_t hash, uint32_t row) 
             if (load(&index->buckets[at].entries[i]) == entry) {
                 store(&index->buckets[at].entries[i], 0);
                 index->entries--;
-                path_leave(index, home, at, true);
+                path_leave(index, home, at);
+                for (; home != at; home = index_after(index, home)) {
+                    if (filter_worn(&index->buckets[home])) {
+                        filter_renew(index, home);
+                    }
+                }
                 return;
             }
         }
@@ -267,7 +274,7 @@ static void chunk_remove(struct table_index *index, uint64_t count, uint64_t old
         }
         uint64_t home = hash * old >> 32;
         if (home != at) {
-            path_leave(index, home, at, false);
+            path_leave(index, home, at);
         }
     }
 }
@@ -311,7 +318,7 @@ static void chunk_move(struct table_index *index) {
 
 static void grow(struct table_index *index) {
     uint64_t buckets = load(&index->word) >> 32;
-    if (!index->growing && index->entries * 100 > buckets * BUCKET_ENTRIES * LOAD_PERCENT &&
+    if (!index->growing && index->entries * 1000 > buckets * BUCKET_ENTRIES * LOAD_PERMILLE &&
         index_more(buckets) + BUCKETS_SPARE <= index->end) {
         index->growing = true;
         index->frontier = buckets;

@@ -10,7 +10,7 @@
  * each, so that few look-ups of what is not there go on. (Counts instead of tombstones: F14 of
  * folly; the filter: boost::unordered_flat_map.)
  *
- * Growth by a sixteenth, in place. The map from hash to home keeps the order, so with more buckets
+ * Growth by a twelfth, in place. The map from hash to home keeps the order, so with more buckets
  * every home is the same or higher, and the buckets can be moved from the top down, a few an
  * insert: hashes above a threshold belong to the new number of buckets, those below to the old.
  * `word` says both:
@@ -43,7 +43,7 @@ enum {
 };
 
 struct table_bucket {
-    _Atomic uint64_t entries[BUCKET_ENTRIES];
+    _Alignas(64) _Atomic uint64_t entries[BUCKET_ENTRIES];
     _Atomic uint64_t meta;
 };
 _Static_assert(sizeof(struct table_bucket) == 64, "a cache line");
@@ -87,7 +87,7 @@ void table_index_remove(struct table_index *index, uint32_t hash, uint32_t row);
 /* --- readers --- */
 
 static inline uint64_t index_more(uint64_t buckets) {
-    return buckets + buckets / 16;
+    return buckets + buckets / 12;
 }
 static inline uint64_t index_word(const struct table_index *index) {
     return atomic_load_explicit(&index->word, memory_order_acquire);
@@ -124,10 +124,10 @@ static inline uint32_t bucket_match_plain(const struct table_bucket *bucket, uin
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
 static inline uint32_t bucket_match(const struct table_bucket *bucket, uint32_t hash) {
     const __m128 *at = (const __m128 *)(const void *)bucket;
-    const int upper = _MM_SHUFFLE(3, 1, 3, 1);
+    enum { UPPER = _MM_SHUFFLE(3, 1, 3, 1) };
     __m128i wanted = _mm_set1_epi32((int)hash);
-    __m128i low = _mm_castps_si128(_mm_shuffle_ps(at[0], at[1], upper));
-    __m128i high = _mm_castps_si128(_mm_shuffle_ps(at[2], at[3], upper));
+    __m128i low = _mm_castps_si128(_mm_shuffle_ps(at[0], at[1], UPPER));
+    __m128i high = _mm_castps_si128(_mm_shuffle_ps(at[2], at[3], UPPER));
     int match = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(low, wanted))) |
                 _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(high, wanted))) << 4;
     return (uint32_t)match & ((1u << BUCKET_ENTRIES) - 1);
