@@ -40,6 +40,8 @@ static leat_status open_files(struct train_rows *rows, leat_error *err) {
         .plan = &setup->plan,
         .encoder = rows->encoder,
         .refusals = &setup->refusals,
+        .tell_unused = !setup->asked->features &&
+                       (setup->source.format == ROW_VW || setup->source.format == ROW_LIBSVM),
     };
     return row_reader_open(&options, &rows->reader, err);
 }

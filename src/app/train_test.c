@@ -200,6 +200,39 @@ static void refuses_notes_of_another_run(void **state) {
     snprintf(other, sizeof(other), "%s --rate 0.3 --resume", line);
     assert_int_equal(run(command_train, other), COMMAND_FAILED);
     assert_non_null(strstr(said, "is of a run over other files, or with other options"));
+    struct bytes notes;
+    bytes_init(&notes);
+    assert_int_equal(disk_get(disk_real(), in_folder("other.model.notes"), 1 << 20, &notes, NULL),
+                     LEAT_OK);
+    snprintf(other, sizeof(other), "%s --resume", line);
+    for (size_t at = 0; at < notes.size; at += 41) { /* one byte damaged, or all behind it lost */
+        size_t size = at % 2 ? notes.size : at;
+        notes.data[at] ^= 4;
+        assert_int_equal(
+            disk_put(disk_real(), in_folder("other.model.notes"), notes.data, size, NULL), LEAT_OK);
+        notes.data[at] ^= 4;
+        assert_int_equal(run(command_train, other), COMMAND_FAILED);
+        assert_non_null(strstr(said, size < sizeof(uint64_t) ? "is cut off" : "is damaged"));
+    }
+    bytes_deinit(&notes);
+}
+
+/* A namespace that comes up late is no feature, and is named. */
+static void late_namespaces_are_named(void **state) {
+    (void)state;
+    struct bytes text;
+    char line[300];
+    bytes_init(&text);
+    for (int i = 0; i < 10500; i++) {
+        bytes_printf(&text, "%d |a x%d%s\n", i % 2, i % 5, i > 10200 ? " |late y" : "");
+    }
+    assert_int_equal(disk_put(disk_real(), in_folder("late.vw"), text.data, text.size, NULL),
+                     LEAT_OK);
+    bytes_deinit(&text);
+    snprintf(line, sizeof(line), "train %s --format vw --network logistic", in_folder("late.vw"));
+    run_fine(command_train, line);
+    assert_non_null(strstr(said, "late.vw:10202: 'late' is no feature"));
+    assert_null(strstr(strstr(said, "'late'") + 1, "'late'"));
 }
 
 /* Text, its cache and the cache by itself are one. */
@@ -370,6 +403,7 @@ int main(void) {
         cmocka_unit_test(resumes_logistic),
         cmocka_unit_test(resumes_with_a_cache),
         cmocka_unit_test(refuses_notes_of_another_run),
+        cmocka_unit_test(late_namespaces_are_named),
         cmocka_unit_test(caches_change_nothing),
         cmocka_unit_test(evaluates_by_split),
         cmocka_unit_test(evaluates_in_order_of_time),

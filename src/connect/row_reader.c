@@ -13,6 +13,7 @@ struct row_reader {
     uint64_t bytes, bytes_before; /* of all files; of those before this one */
     uint64_t file_bytes;
     uint64_t *begins; /* [path_count] numbers of the files' first rows */
+    int columns;      /* of this file's, looked at for unused ones */
 };
 
 static leat_status size_of(struct disk *disk, const char *path, uint64_t *out, leat_error *err) {
@@ -38,6 +39,7 @@ static leat_status open_file(struct row_reader *reader, leat_error *err) {
     TRY(row_source_open(&options, &reader->source, err));
     TRY(size_of(options.disk, options.path, &reader->file_bytes, err));
     reader->begins[reader->path] = reader->rows;
+    reader->columns = 3; /* label, importance, tag; label, index */
     row_encoder_bind(reader->options.encoder, &reader->source->columns);
     return LEAT_OK;
 }
@@ -98,6 +100,21 @@ static leat_status take_row(struct row_reader *reader, struct row *row, leat_err
     return LEAT_END;
 }
 
+static void tell_unused(struct row_reader *reader, uint64_t line) {
+    const struct row_columns *columns = &reader->source->columns;
+    FILE *show = reader->options.refusals->show;
+    for (; reader->columns < columns->count; reader->columns++) {
+        const char *name = columns->names[reader->columns];
+        if (show && !plan_wants(reader->options.plan, name)) {
+            fprintf(show,
+                    "%s:%llu: '%s' is no feature, as the first %d rows do not have it; --features "
+                    "may name it\n",
+                    reader->options.paths[reader->path], (unsigned long long)line, name,
+                    PLAN_SURVEY_ROWS);
+        }
+    }
+}
+
 leat_status row_reader_next(struct row_reader *reader, struct row_batch *batch, leat_error *err) {
     row_batch_clear(batch);
     while (!row_batch_full(batch)) {
@@ -110,6 +127,9 @@ leat_status row_reader_next(struct row_reader *reader, struct row_batch *batch, 
         if (status == LEAT_OK) {
             status =
                 row_encoder_add(reader->options.encoder, &row, reader->rows - 1, batch, &reason);
+            if (reader->options.tell_unused && reader->columns < reader->source->columns.count) {
+                tell_unused(reader, row.line);
+            }
         }
         if (status == LEAT_INVALID && reader->source) {
             TRY(refusals_add(reader->options.refusals, reader->options.paths[reader->path],

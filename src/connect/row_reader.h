@@ -15,6 +15,8 @@ struct row_reader_options {
     const struct row_plan *plan;
     struct row_encoder *encoder;
     struct refusals *refusals;
+    bool tell_unused; /* where refusals are shown, name namespaces and fields of vw and libsvm that
+                         come up after the survey and so are no features */
 };
 
 /* Opens the first file. Borrows all that the options point to. */
