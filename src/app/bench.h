@@ -30,6 +30,7 @@ leat_status bench_effect(const struct bench_options *options, leat_error *err);
 leat_status bench_join(const struct bench_options *options, leat_error *err);
 leat_status bench_train(const struct bench_options *options, leat_error *err);
 leat_status bench_table(const struct bench_options *options, leat_error *err);
+leat_status bench_deepfm(const struct bench_options *options, leat_error *err);
 
 /* --- an engine to measure --- */
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct bench {
-    const char *name; /* what is asked for; several cases may share it */
+    const char *name; /* what is asked for; `a` asks for `a/b`, too */
     const char *words;
     leat_status (*run)(const struct bench_options *options, leat_error *err);
 };
@@ -34,6 +34,8 @@ static const struct bench benches[] = {
      bench_train},
     {"table", "Ten million embedding rows: look-ups beside the machine's random reads, inserts.",
      bench_table},
+    {"train/deepfm", "DeepFM learnt a second, rows of Criteo's shape, beside matrix products.",
+     bench_deepfm},
 };
 enum { BENCH_SIZE_MIN = 1 << 20 };
 enum { BENCH_COUNT = sizeof(benches) / sizeof(benches[0]) };
@@ -46,12 +48,17 @@ static int list_benches(void) {
     return COMMAND_FINE;
 }
 
+static bool is_asked(const char *name, const char *bench) {
+    size_t size = strlen(name);
+    return strncmp(name, bench, size) == 0 && (bench[size] == '\0' || bench[size] == '/');
+}
+
 static leat_status run_benches(const char *name, const struct bench_options *options,
                                leat_error *err) {
     bool all = strcmp(name, "all") == 0;
     bool found = false;
     for (int i = 0; i < BENCH_COUNT; i++) {
-        if (all || strcmp(name, benches[i].name) == 0) {
+        if (all || is_asked(name, benches[i].name)) {
             TRY(benches[i].run(options, err));
             found = true;
         }
