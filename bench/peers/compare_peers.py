@@ -6,7 +6,7 @@ else the machine does falls on all alike. Prints medians over the rounds, and ra
 
 Speed of learners is examples per CPU second of one pass; of leat that of the whole process, start
 and end included. Log loss is progressive, each row before it is learnt, and comparable where the
-number of rows is the same.
+number of rows is the same. The cached ones read encoded rows that were written before.
 """
 import argparse
 import json
@@ -20,14 +20,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(HERE, "..", "..", "build", "peers")
 PYTHON = os.path.join(BUILD, "venv", "bin", "python")
 TABLE_ROWS = 10000000  # of `leat bench table`
-SLOW_ROWS = {"river-logistic": 50000, "river-fm": 5000}
+SLOW_ROWS = {"vw-lrqfa": 200000, "river-logistic": 50000, "river-fm": 5000}
 
 RATES = ["--optimiser", "adagrad", "--rate", "0.1", "--rate-dense", "0.1"]  # as VW's -l 0.1
 LEAT = {
     "leat-logistic": ["--network", "logistic", "--interactions", "AB", *RATES],
+    "leat-cached": ["--network", "logistic", *RATES],
     "leat-fm": ["--network", "fm", "--dimension", "8", "--interactions", "AB", *RATES],
 }
-PAIRS = [("leat-logistic", "vw-logistic"), ("leat-logistic", "river-logistic"),
+PAIRS = [("leat-logistic", "vw-logistic"), ("leat-cached", "vw-cached"),
+         ("leat-cached", "vw-logistic"), ("leat-logistic", "river-logistic"),
          ("leat-fm", "vw-lrqfa"), ("leat-fm", "river-fm")]
 
 
@@ -48,8 +50,12 @@ def lines_of(text):
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
-def leat_train(binary, flags, path, rows):
-    out, seconds, resident = run([binary, "train", "--format", "vw", *flags, "--json", path])
+def leat_train(binary, name, path, rows):
+    flags = LEAT[name]
+    words = ["--format", "vw", *flags, "--json", path]
+    if name == "leat-cached":
+        words = ["--format", "cache", *flags, "--json", path + ".leat"]
+    out, seconds, resident = run([binary, "train", *words])
     last = lines_of(out)[-1]
     return {"examples": rows, "seconds": seconds, "logloss": last["logloss"],
             "resident": resident}
@@ -81,7 +87,9 @@ def compare_train(binary, rows, rounds):
         out, _, _ = run([binary, "bench", "train", "--rows", str(rows), "--out", path, "--json"])
         print(f"{rows:,} rows of 12 fields, A and B crossed; Bayes log loss "
               f"{lines_of(out)[-1]['bayes']:.4f}; {rounds} rounds", flush=True)
-        peers = ["vw-logistic", "vw-lrqfa", *SLOW_ROWS]
+        run([binary, "train", "--format", "vw", *LEAT["leat-logistic"], "--cache", path + ".leat",
+             path])
+        peers = ["vw-logistic", "vw-cached", *SLOW_ROWS]
         runs = {name: [] for name in [*LEAT, *peers]}
         left_out = set()
         for _ in range(rounds):
@@ -89,7 +97,7 @@ def compare_train(binary, rows, rounds):
                 if name in left_out:
                     continue
                 try:
-                    runs[name].append(leat_train(binary, LEAT[name], path, rows)
+                    runs[name].append(leat_train(binary, name, path, rows)
                                       if name in LEAT else peer_train(name, path))
                 except (RuntimeError, KeyError, IndexError) as error:
                     print(f"left out: {name}: {error}")
