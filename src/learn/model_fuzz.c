@@ -2,7 +2,7 @@
  * model that, written and restored again, has the same digest. Either way the model goes on
  * learning and scoring.
  *
- * Checksums would keep the fuzzer out, so the first byte of the input says whether to put right
+ * Checksums would keep the fuzzer out, so the first bit of the input says whether to put right
  * those that a walk over the stored layout (model_snapshot.c, table_snapshot.c) finds. */
 #include "base/hash.h"
 #include "learn/learn_test.h"
@@ -10,12 +10,35 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { TASKS = 2, DIMENSION = 3, DENSE = 1, WIDTH = 2 * (TASKS + DIMENSION) };
+enum { TASKS = 2, DIMENSION = 3, DENSE = 1 };
 enum { HEAD_FIXED = 16, TABLE_HEAD_BYTES = 96, SPEC_BYTES_MAX = 1 << 16 };
+
+/* The second bit of the input's first byte says which. */
+static bool batches;
+
+/* Adam's moments are two, AdaGrad's sum is one. */
+static size_t row_floats(void) {
+    return (batches ? 3u : 2u) * (TASKS + DIMENSION);
+}
 
 static struct model *open_model(void) {
     struct model_spec spec = spec_fixture(TASKS, DIMENSION, DENSE);
     spec.memory = 1 << 20;
+    spec.calibrate = true;
+    spec.field_count = 2;
+    for (int f = 0; f < 2; f++) {
+        spec.fields[f] =
+            (struct model_field){.target = -1, .shares = f, .rate = 1, .of_item = f == 1};
+        snprintf(spec.fields[f].name, sizeof(spec.fields[f].name), "field%d", f);
+    }
+    if (batches) {
+        spec.network = NETWORK_DEEPFM;
+        spec.hidden_count = 1;
+        spec.hidden[0] = 4;
+        spec.batch = 16;
+        spec.shards = 2;
+        spec.optimiser = MODEL_ADAM;
+    }
     struct model *model = NULL;
     leat_status status = model_open(&spec, NULL, NULL, &model, NULL);
     INVARIANT(status == LEAT_OK, "status %d", status);
@@ -63,7 +86,7 @@ static void mend_all(struct bytes *bytes) {
     while (at + 16 <= bytes->size) {
         uint32_t rows;
         memcpy(&rows, bytes->data + at, sizeof(rows));
-        size_t count = (size_t)rows * (sizeof(uint64_t) + WIDTH * sizeof(float));
+        size_t count = (size_t)rows * (sizeof(uint64_t) + row_floats() * sizeof(float));
         if (!mend(bytes, at + 16, count, at + 8)) {
             return;
         }
@@ -110,6 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     struct bytes bytes;
+    batches = data[0] & 2;
     bytes_init(&bytes);
     bytes_append(&bytes, data + 1, size - 1);
     if (data[0] & 1) {

@@ -448,6 +448,50 @@ static void version_1_opens(void **state) {
     bytes_deinit(&bytes);
 }
 
+/* What version 2 wrote, step by step and in batches (with examples that wait), opens by itself. */
+static void version_2_opens(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        enum model_network network;
+        float expected[4][2];
+    } cases[] = {
+        {"model_v2.bin",
+         NETWORK_FM,
+         {{0.478600621f, 0.523409188f},
+          {0.460891753f, 0.516871929f},
+          {0.462945074f, 0.482222617f},
+          {0.456647217f, 0.481671959f}}},
+        {"model_v2_network.bin",
+         NETWORK_DEEPFM,
+         {{0.490014017f, 0.5198071f},
+          {0.494091511f, 0.516499758f},
+          {0.494635999f, 0.499113262f},
+          {0.490001559f, 0.503789783f}}},
+    };
+    for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+        char path[512];
+        snprintf(path, sizeof(path), LEAT_SOURCE_DIR "/tests/golden/%s", cases[c].name);
+        struct model *model = NULL;
+        assert_int_equal(model_load(disk_real(), path, NULL, &model, NULL), LEAT_OK);
+        assert_int_equal(model_spec(model)->network, cases[c].network);
+        assert_true(model_spec(model)->calibrate);
+        uint64_t examples, steps;
+        model_learnt(model, &examples, &steps);
+        assert_int_equal(steps, cases[c].network == NETWORK_FM ? 200 : 12);
+        assert_int_equal(model->pending.count, cases[c].network == NETWORK_FM ? 0 : 8);
+        for (uint64_t i = 0; i < 4; i++) {
+            const uint64_t keys[] = {key_make(0, i * 977), key_make(1, (i + 5) * 977)};
+            const float x = 0.5f;
+            float out[2];
+            predict(model, &(struct example){.keys = keys, .key_count = 2, .dense = &x}, out);
+            assert_true(fabsf(out[0] - cases[c].expected[i][0]) < 1e-5f);
+            assert_true(fabsf(out[1] - cases[c].expected[i][1]) < 1e-5f);
+        }
+        model_close(model);
+    }
+}
+
 /* A file opens without its configuration, says what it is, and goes on as if never closed. */
 static void a_file_is_the_model(void **state) {
     (void)state;
@@ -659,6 +703,7 @@ int main(void) {
         cmocka_unit_test(memory_may_end),
         cmocka_unit_test(version_1_opens),
         cmocka_unit_test(a_file_is_the_model),
+        cmocka_unit_test(version_2_opens),
         cmocka_unit_test(the_plain_loop_is_the_general_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
