@@ -428,7 +428,8 @@ void model_learn(struct model *model, const struct example *example) {
         return;
     }
     uint64_t block = example->sequence / (uint64_t)model->spec.batch;
-    if (model->pending.count == model->spec.batch || block != model->pending.block) {
+    bool whole = model->pending.count == model->spec.batch || block != model->pending.block;
+    if (model->pending.count > 0 && whole) {
         step_on_pending(model);
     }
     model->pending.block = block;

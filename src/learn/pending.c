@@ -39,6 +39,7 @@ void pending_clear(struct pending *pending) {
         bytes_clear(columns[i]);
     }
     pending->count = 0;
+    pending->block = 0;
 }
 
 /* Room in all columns first, so that an example is there whole or not at all. */

@@ -10,7 +10,7 @@
 struct pending {
     int tasks, dense_count;
     int count;
-    uint64_t block; /* sequence / batch of those that wait */
+    uint64_t block; /* sequence / batch of those that wait; 0: none does */
     struct bytes offsets, keys, dense, targets, weights, log_odds, times, fake;
 };
 
