@@ -4,7 +4,6 @@
 #include "learn/table_internal.h"
 
 #include <sched.h>
-#include <stdlib.h>
 
 enum {
     EVICT_LOOK = 512, /* rows that are looked at together, */
@@ -139,18 +138,29 @@ int table_expire(struct table *table, uint32_t now_s, int rows_max) {
 
 /* --- eviction --- */
 
-/* Less useful first: few uses, then long not seen, then the lower row. */
-static int compare_use(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a;
-    uint64_t y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
+/* The least of those that are offered, in order. */
+struct least {
+    uint64_t values[EVICT_LOOK / EVICT_SHARE];
+    int count;
+};
+
+static void least_offer(struct least *least, uint64_t value) {
+    int at = least->count;
+    if (at == EVICT_LOOK / EVICT_SHARE && value >= least->values[--at]) {
+        return;
+    }
+    for (; at > 0 && least->values[at - 1] > value; at--) {
+        least->values[at] = least->values[at - 1];
+    }
+    least->values[at] = value;
+    least->count += least->count < EVICT_LOOK / EVICT_SHARE;
 }
 
 /* Of the next rows some go. A round takes one in EVICT_SHARE of all rows, so what goes is about the
  * least useful; and after as many rounds, when as many rows went as there are, uses are halved, so
  * that what was used much long ago makes room in the end. */
 static void evict_some(struct table *table) {
-    uint64_t found[EVICT_LOOK];
+    struct least least = {.count = 0}; /* of few uses, then long not seen, then the lower row */
     int count = 0;
     uint64_t top = table_tally(&table->top);
     for (uint64_t n = 0; n < top && count < EVICT_LOOK; n++, table->clock_hand++) {
@@ -159,16 +169,16 @@ static void evict_some(struct table *table) {
         if (mark == 0) {
             continue;
         }
-        found[count++] = (uint64_t)mark << 32 | row;
+        least_offer(&least, (uint64_t)mark << 32 | row);
+        count++;
         if (mark_uses(mark) > 0 && table->clock_hand / top % EVICT_SHARE == 0) {
             table_guard(table, row);
             table->marks[row] = mark_of(mark_uses(mark) - 1, mark_seen(mark));
         }
     }
-    qsort(found, (size_t)count, sizeof(found[0]), compare_use);
     int going = (count + EVICT_SHARE - 1) / EVICT_SHARE;
     for (int i = 0; i < going; i++) {
-        table_drop(table, (uint32_t)found[i]);
+        table_drop(table, (uint32_t)least.values[i]);
     }
     table_tally_add(&table->evicted, (uint64_t)going);
 }
