@@ -68,12 +68,31 @@ static void put_bf16(const float *values, uint32_t count, uint8_t *out) {
     }
 }
 
+/* The largest magnitude of finite values, by the order of their bits, which is that of the values;
+ * of others something that is not finite. */
+static float magnitude(const float *values, uint32_t count) {
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof(bits));
+        bits &= 0x7FFFFFFFu;
+        most = bits > most ? bits : most;
+    }
+    float value;
+    memcpy(&value, &most, sizeof(value));
+    return value;
+}
+
 /* Returns the scale: the largest magnitude becomes 127 of them. */
 static float put_int8(const float *values, uint32_t count, uint8_t *out) {
-    float most = 0.0f;
-    for (uint32_t i = 0; i < count; i++) {
-        float size = fabsf(clean(values[i]));
-        most = size > most ? size : most;
+    float cleaned[DELTA_WIDTH_MAX];
+    float most = magnitude(values, count);
+    if (!isfinite(most)) {
+        for (uint32_t i = 0; i < count; i++) {
+            cleaned[i] = clean(values[i]);
+        }
+        values = cleaned;
+        most = magnitude(values, count);
     }
     float scale = most / INT8_MOST;
     if (scale < SCALE_LEAST) {
@@ -82,10 +101,9 @@ static float put_int8(const float *values, uint32_t count, uint8_t *out) {
     }
     float inverse = 1.0f / scale;
     for (uint32_t i = 0; i < count; i++) {
-        float steps = clean(values[i]) * inverse;
-        int whole = (int)(steps < 0 ? steps - 0.5f : steps + 0.5f);
-        whole = whole > INT8_MOST ? INT8_MOST : whole < -INT8_MOST ? -INT8_MOST : whole;
-        out[i] = (uint8_t)(int8_t)whole;
+        long steps = lrintf(values[i] * inverse); /* at most 127 and a rounding error */
+        steps = steps > INT8_MOST ? INT8_MOST : steps < -INT8_MOST ? -INT8_MOST : steps;
+        out[i] = (uint8_t)(int8_t)steps;
     }
     return scale;
 }

@@ -21,7 +21,7 @@
  * Little-endian, no padding; checksums are XXH3-64. A row is what scoring needs of the table's: the
  * `linear` weights w of the tasks first, which are few and of another size than the factors behind
  * them, so that one scale of both would cost the factors their digits. 100,000 rows of 1 + 32
- * floats are 4.3 MB as int8. Golden file: tests/golden/delta_v1.bin. */
+ * floats are 4.4 MB as int8. Golden file: tests/golden/delta_v1.bin. */
 #ifndef LEARN_DELTA_H
 #define LEARN_DELTA_H
 
