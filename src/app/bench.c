@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <time.h>
 
-static const char bench_config[] =
+const char bench_config[] =
     "listen: 127.0.0.1:0\n"
     "actions: {click: {window: 10m, weight: 1}, hide: {window: 1d, weight: -1, filter: forever}}\n"
     "surfaces: {for_you: {show: 20}}\n";

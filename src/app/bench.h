@@ -43,6 +43,9 @@ struct bench_house {
     char address[SERVER_ADDRESS_MAX];
 };
 
+/* The configuration of a house. */
+extern const char bench_config[];
+
 /* A durable engine in a folder of its own; with `serve` behind HTTP on a free port of loopback. */
 leat_status bench_house_open(const struct bench_options *options, bool serve,
                              struct bench_house *house, leat_error *err);

@@ -364,7 +364,8 @@ static void live(struct rng *rng, int rounds) {
 }
 
 static void set_up_both(uint64_t seed) {
-    memset(&lines, 0, sizeof(lines));
+    lines.faults = false;
+    lines.given_count = lines.failed = lines.cut = lines.damaged = 0;
     mutex_init(&lines.mutex);
     rng_init(&lines.rng, seed);
     side_init(&leader, seed);
