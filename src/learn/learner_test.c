@@ -506,12 +506,16 @@ static void check_request(struct model *model, struct rng *rng, struct arena *ar
     uint64_t allocations = memory_allocations();
     scorer_prepare(scorer, request, count);
     scorer_score_items(scorer, &items, out);
+    float wholes[BATCH * TASKS];
+    whole.values = NULL;
+    scorer_score_wholes(scorer, &whole, wholes);
     for (int i = 0; i < BATCH; i++) {
         float lone[TASKS];
         scorer_score(scorer, keys + offsets[i], count + 1, drawn.dense + i * DENSE, lone);
         for (int t = 0; t < TASKS; t++) {
             assert_true(near(out[i * TASKS + t], expected[i * TASKS + t]));
             assert_true(near(lone[t], expected[i * TASKS + t]));
+            assert_true(near(wholes[i * TASKS + t], expected[i * TASKS + t]));
         }
     }
     assert_int_equal(memory_allocations(), allocations);

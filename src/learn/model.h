@@ -112,6 +112,9 @@ void scorer_end(struct scorer *scorer);
  * No allocation. */
 void scorer_score(struct scorer *scorer, const uint64_t *keys, int key_count, const float *dense,
                   float *out);
+/* Many at once, each with all its keys: what scorer_score gives for each (of a network within
+ * rounding). out [count x tasks]. */
+void scorer_score_wholes(struct scorer *scorer, const struct minibatch *examples, float *out);
 /* The request's part once, then candidates: keys and dense inputs of prepare are those that all
  * candidates share; those of a candidate are added to them. out [count x tasks]. `dense` of a
  * candidate: all of them [count x dense_count]. */

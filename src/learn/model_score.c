@@ -264,11 +264,12 @@ static void score_net(struct scorer *scorer, const uint64_t *keys, int key_count
     predict(scorer, scorer->logits, out);
 }
 
-/* As many examples from `from` on as rows and keys have room for; at least one. */
-static int chunk_end(const struct scorer *scorer, const struct minibatch *items, int from) {
+/* As many examples from `from` on as rows and keys have room for; at least one. `history`: keys
+ * that each gets besides its own. */
+static int chunk_end(uint32_t history, const struct minibatch *items, int from) {
     int to = from + 1;
     while (to < items->count && to - from < SCORE_ROWS &&
-           (uint32_t)(to + 1 - from) * scorer->history_total <= SCORE_KEYS &&
+           (uint32_t)(to + 1 - from) * history <= SCORE_KEYS &&
            items->offsets[to + 1] - items->offsets[from] <= SCORE_KEYS) {
         to++;
     }
@@ -278,7 +279,7 @@ static int chunk_end(const struct scorer *scorer, const struct minibatch *items,
 static void score_items_net(struct scorer *scorer, const struct minibatch *items, float *out) {
     int tasks = scorer->model->shape.tasks;
     for (int from = 0, to; from < items->count; from = to) {
-        to = chunk_end(scorer, items, from);
+        to = chunk_end(scorer->history_total, items, from);
         struct net_input input = pooled(scorer, items, from, to);
         give_histories(scorer, to - from);
         net_forward_items(scorer->work, scorer->dense, &input, scorer->logits);
@@ -293,7 +294,36 @@ static void score_items_net(struct scorer *scorer, const struct minibatch *items
     }
 }
 
+static void score_wholes_net(struct scorer *scorer, const struct minibatch *examples, float *out) {
+    int tasks = scorer->model->shape.tasks;
+    for (int from = 0, to; from < examples->count; from = to) {
+        to = chunk_end(0, examples, from);
+        struct net_input input = pooled(scorer, examples, from, to);
+        net_forward(scorer->work, scorer->dense, &input, scorer->logits);
+        for (int i = 0; i < (to - from) * tasks; i++) {
+            scorer->logits[i] += scorer->own[i];
+        }
+        for (int i = 0; i < to - from; i++) {
+            predict(scorer, scorer->logits + i * tasks, out + (size_t)(from + i) * (size_t)tasks);
+        }
+    }
+}
+
 /* --- the face --- */
+
+void scorer_score_wholes(struct scorer *scorer, const struct minibatch *examples, float *out) {
+    size_t dense = (size_t)scorer->model->shape.dense_count;
+    size_t tasks = (size_t)scorer->model->shape.tasks;
+    if (scorer->work) {
+        score_wholes_net(scorer, examples, out);
+        return;
+    }
+    for (int i = 0; i < examples->count; i++) {
+        uint32_t from = examples->offsets[i];
+        scorer_score(scorer, examples->keys + from, (int)(examples->offsets[i + 1] - from),
+                     examples->dense + (size_t)i * dense, out + (size_t)i * tasks);
+    }
+}
 
 void scorer_score(struct scorer *scorer, const uint64_t *keys, int key_count, const float *dense,
                   float *out) {

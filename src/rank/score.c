@@ -15,9 +15,9 @@ double rank_value(const struct config *config, const float *scores,
     return value;
 }
 
-static leat_status score_one(const struct rank_request *request,
-                             const struct feature_request *features, struct scorer *scorer,
-                             struct ranked *candidate, struct arena *arena, leat_error *err) {
+static leat_status fill_one(const struct rank_request *request,
+                            const struct feature_request *features, struct ranked *candidate,
+                            struct arena *arena, leat_error *err) {
     const struct feature_moment *moment = &request->moment->feature;
     uint64_t keys[EXAMPLE_KEYS_MAX];
     float dense[EXAMPLE_DENSE_MAX];
@@ -35,22 +35,66 @@ static leat_status score_one(const struct rank_request *request,
     memcpy(kept + key_bytes, dense, dense_bytes);
     candidate->keys = (const uint64_t *)kept;
     candidate->dense = (const float *)(kept + key_bytes);
-    scorer_score(scorer, keys, candidate->key_count, dense, candidate->scores);
-    candidate->value = rank_value(flow_config(request->flow), candidate->scores, &candidate->tally);
     return LEAT_OK;
+}
+
+/* Candidates that the model scores together: a network takes them as one matrix. */
+enum { TOGETHER = 64 };
+
+struct columns {
+    uint32_t offsets[TOGETHER + 1];
+    uint64_t keys[TOGETHER * EXAMPLE_KEYS_MAX];
+    float dense[TOGETHER * EXAMPLE_DENSE_MAX];
+    float scores[TOGETHER * EXAMPLE_TASKS_MAX];
+};
+
+static void score_some(const struct rank_request *request, struct scorer *scorer,
+                       struct columns *columns, struct ranked *candidates, int count) {
+    int tasks = model_tasks(request->model);
+    int dense_count = model_spec(request->model)->dense_count;
+    columns->offsets[0] = 0;
+    for (int i = 0; i < count; i++) {
+        const struct ranked *candidate = &candidates[i];
+        uint32_t used = columns->offsets[i];
+        memcpy(columns->keys + used, candidate->keys,
+               (size_t)candidate->key_count * sizeof(*columns->keys));
+        memcpy(columns->dense + i * dense_count, candidate->dense,
+               (size_t)dense_count * sizeof(*columns->dense));
+        columns->offsets[i + 1] = used + (uint32_t)candidate->key_count;
+    }
+    const struct minibatch items = {.count = count,
+                                    .tasks = tasks,
+                                    .dense_count = dense_count,
+                                    .offsets = columns->offsets,
+                                    .keys = columns->keys,
+                                    .dense = columns->dense};
+    scorer_score_wholes(scorer, &items, columns->scores);
+    for (int i = 0; i < count; i++) {
+        memcpy(candidates[i].scores, columns->scores + i * tasks,
+               (size_t)tasks * sizeof(*columns->scores));
+        candidates[i].value =
+            rank_value(flow_config(request->flow), candidates[i].scores, &candidates[i].tally);
+    }
 }
 
 leat_status rank_score(const struct rank_request *request, struct ranked *candidates, int count,
                        struct arena *arena, leat_error *err) {
     struct feature_request *features;
     struct scorer *scorer;
+    struct columns *columns = arena_alloc(arena, sizeof(*columns));
+    if (!columns) {
+        return error_memory(err, sizeof(*columns));
+    }
     TRY(feature_begin(flow_features(request->flow), &request->moment->feature, arena, &features,
                       err));
+    for (int i = 0; i < count; i++) {
+        TRY(fill_one(request, features, &candidates[i], arena, err));
+    }
     TRY(scorer_begin(request->model, arena, &scorer, err));
-    leat_status status = LEAT_OK;
-    for (int i = 0; status >= 0 && i < count; i++) {
-        status = score_one(request, features, scorer, &candidates[i], arena, err);
+    for (int i = 0; i < count; i += TOGETHER) {
+        score_some(request, scorer, columns, candidates + i,
+                   count - i < TOGETHER ? count - i : TOGETHER);
     }
     scorer_end(scorer);
-    return status;
+    return LEAT_OK;
 }
