@@ -184,12 +184,18 @@ AVX2 static void pairs_avx2(const float *sum, const float *squares, int n, float
     }
 }
 
+/* Sums into one short y come one after the other: what a masked store has written waits in the
+ * store buffer, and a load right behind it waits, too. Plain ones hand it on. */
 AVX2 static void add_scaled_avx2(float *y, float scale, const float *x, int n) {
     const __m256 factor = _mm256_set1_ps(scale);
-    for (int i = 0; i < n; i += LANES) {
-        __m256i mask = mask_of(n - i);
-        __m256 product = _mm256_mul_ps(factor, _mm256_maskload_ps(x + i, mask));
-        _mm256_maskstore_ps(y + i, mask, _mm256_add_ps(_mm256_maskload_ps(y + i, mask), product));
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        __m256 product = _mm256_mul_ps(factor, _mm256_loadu_ps(x + i));
+        _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_loadu_ps(y + i), product));
+    }
+    for (; i < n; i++) {
+        __m128 product = _mm_mul_ss(_mm256_castps256_ps128(factor), _mm_load_ss(x + i));
+        _mm_store_ss(y + i, _mm_add_ss(_mm_load_ss(y + i), product));
     }
 }
 

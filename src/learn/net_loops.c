@@ -65,6 +65,57 @@ BODY product_add_body(float *out, const float *a, const float *b, const float *c
     }
 }
 
+/* Vectors are short: their elements are taken a register at a time, over all vectors. */
+enum { LANES = 8 };
+
+BODY sums_lanes(const float *x, int count, int n, int lanes, float *sum, float *squares) {
+    float all[LANES] = {0};
+    float squared[LANES] = {0};
+    for (int v = 0; v < count; v++, x += n) {
+        for (int i = 0; i < lanes; i++) {
+            all[i] += x[i];
+            squared[i] += x[i] * x[i];
+        }
+    }
+    for (int i = 0; i < lanes; i++) {
+        sum[i] = all[i];
+        squares[i] = squared[i];
+    }
+}
+
+BODY sums_body(const float *x, int count, int n, float *sum, float *squares) {
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        sums_lanes(x + i, count, n, LANES, sum + i, squares + i);
+    }
+    for (; i < n; i++) {
+        sums_lanes(x + i, count, n, 1, sum + i, squares + i);
+    }
+}
+
+BODY add_pulls_lanes(float *y, const float *g, const float *sum, const float *x, int count, int n,
+                     int lanes) {
+    for (int v = 0; v < count; v++, x += n, y += n) {
+        float next[LANES]; /* apart from y, which x might overlap for all that the compiler knows */
+        for (int i = 0; i < lanes; i++) {
+            next[i] = y[i] + g[i] * (sum[i] - x[i]);
+        }
+        for (int i = 0; i < lanes; i++) {
+            y[i] = next[i];
+        }
+    }
+}
+
+BODY add_pulls_body(float *y, const float *g, const float *sum, const float *x, int count, int n) {
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        add_pulls_lanes(y + i, g + i, sum + i, x + i, count, n, LANES);
+    }
+    for (; i < n; i++) {
+        add_pulls_lanes(y + i, g + i, sum + i, x + i, count, n, 1);
+    }
+}
+
 #define LOOPS(kind, TARGET)                                                                        \
     TARGET static void bias_##kind(float *x, int rows, int n, int stride, const float *bias,       \
                                    int relu) {                                                     \
@@ -93,6 +144,14 @@ BODY product_add_body(float *out, const float *a, const float *b, const float *c
                                           const float *c, int n) {                                 \
         product_add_body(out, a, b, c, n);                                                         \
     }                                                                                              \
+    TARGET static void vector_sums_##kind(const float *x, int count, int n, float *sum,            \
+                                          float *squares) {                                        \
+        sums_body(x, count, n, sum, squares);                                                      \
+    }                                                                                              \
+    TARGET static void add_pulls_##kind(float *y, const float *g, const float *sum,                \
+                                        const float *x, int count, int n) {                        \
+        add_pulls_body(y, g, sum, x, count, n);                                                    \
+    }                                                                                              \
     static const struct net_loops kind = {                                                         \
         .name = #kind,                                                                             \
         .bias = bias_##kind,                                                                       \
@@ -102,6 +161,8 @@ BODY product_add_body(float *out, const float *a, const float *b, const float *c
         .add_product = add_product_##kind,                                                         \
         .product = product_##kind,                                                                 \
         .add_scaled = add_scaled_##kind,                                                           \
+        .sums = vector_sums_##kind,                                                                \
+        .add_pulls = add_pulls_##kind,                                                             \
         .product_add = product_add_##kind,                                                         \
     };
 

@@ -17,6 +17,10 @@ struct net_loops {
     void (*add_scaled)(float *y, float scale, const float *x, int n);     /* y += scale x */
     /* out = a b + c */
     void (*product_add)(float *out, const float *a, const float *b, const float *c, int n);
+    /* sum = of `count` vectors x of n, one after another; squares = of their squares. */
+    void (*sums)(const float *x, int count, int n, float *sum, float *squares);
+    /* y += g (sum - x), for each of `count` vectors x: the gradient of sums of pairs. */
+    void (*add_pulls)(float *y, const float *g, const float *sum, const float *x, int count, int n);
 };
 
 const struct net_loops *net_loops_scalar(void);

@@ -5,50 +5,29 @@
 
 #include <string.h>
 
-static void sum_fields(const float *in, int fields, int k, float *sum, float *squares) {
-    const struct net_loops *loops = net_loops_best();
-    memset(sum, 0, (size_t)k * sizeof(float));
-    memset(squares, 0, (size_t)k * sizeof(float));
-    for (int f = 0; f < fields; f++) {
-        loops->add(sum, in + f * k, k);
-        loops->add_product(squares, in + f * k, in + f * k, k);
-    }
-}
-
+/* The scratch keeps the sums for the way back. */
 void op_pairs_forward(const struct net_pass *pass, const struct net_op *op) {
     const struct net_work *work = pass->work;
     const struct kernel *kernel = kernel_best();
+    const struct net_loops *loops = net_loops_best();
     int k = op->out.width;
-    int fields = op->in.width / k;
-    float sum[MODEL_DIMENSION_MAX];
     float squares[MODEL_DIMENSION_MAX];
     for (int r = 0; r < pass->rows; r++) {
-        const float *in = net_row(work, op->in, r);
-        float *out = net_row(work, op->out, r);
-        sum_fields(in, fields, k, sum, squares);
-        kernel->pairs(sum, squares, k, out);
+        float *sum = work->values[op->scratch] + (size_t)r * (size_t)k;
+        loops->sums(net_row(work, op->in, r), op->in.width / k, k, sum, squares);
+        kernel->pairs(sum, squares, k, net_row(work, op->out, r));
     }
 }
 
 /* d/dv_f = g (sum - v_f) */
 void op_pairs_backward(const struct net_pass *pass, const struct net_op *op) {
     const struct net_work *work = pass->work;
-    const struct kernel *kernel = kernel_best();
     const struct net_loops *loops = net_loops_best();
     int k = op->out.width;
-    int fields = op->in.width / k;
-    float sum[MODEL_DIMENSION_MAX];
-    float squares[MODEL_DIMENSION_MAX];
-    float pull[MODEL_DIMENSION_MAX];
     for (int r = 0; r < pass->rows; r++) {
-        const float *in = net_row(work, op->in, r);
-        const float *g = net_row_gradients(work, op->out, r);
-        float *g_in = net_row_gradients(work, op->in, r);
-        sum_fields(in, fields, k, sum, squares);
-        for (int f = 0; f < fields; f++) {
-            kernel->pull(g, sum, in + f * k, 1.0f, k, pull);
-            loops->add(g_in + f * k, pull, k);
-        }
+        const float *sum = work->values[op->scratch] + (size_t)r * (size_t)k;
+        loops->add_pulls(net_row_gradients(work, op->in, r), net_row_gradients(work, op->out, r),
+                         sum, net_row(work, op->in, r), op->in.width / k, k);
     }
 }
 

@@ -109,7 +109,8 @@ static struct columns add_mlp(struct net_plan *plan, const char *name, struct co
  * step-by-step factorisation machine has, since tasks that disagree need opposite signs. */
 static void build_pairs(struct net_plan *plan) {
     struct columns pairs = new_columns(plan, plan->spec.dimension);
-    add_op(plan, OP_PAIRS, all_fields(plan), pairs);
+    struct net_op *products = add_op(plan, OP_PAIRS, all_fields(plan), pairs);
+    products->scratch = add_buffer(plan, pairs.width);
     if (plan->spec.task_count == 1) {
         add_op(plan, OP_PAIR_SUM, pairs, all_logits(plan));
         return;

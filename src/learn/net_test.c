@@ -406,6 +406,10 @@ static void wide_loops_give_the_same_bits(void **state) {
         SAME(a->product(p, x, y, n), b->product(q, x, y, n));
         SAME(a->add_scaled(p, 0.3f, x, n), b->add_scaled(q, 0.3f, x, n));
         SAME(a->product_add(p, x, y, x, n), b->product_add(q, x, y, x, n));
+        SAME(a->sums(x, n > 0 ? R * N / n : 0, n, p, p + N),
+             b->sums(x, n > 0 ? R * N / n : 0, n, q, q + N));
+        SAME(a->add_pulls(p, y, z, x, n > 0 ? R * N / n : 0, n),
+             b->add_pulls(q, y, z, x, n > 0 ? R * N / n : 0, n));
 #undef SAME
     }
 }
