@@ -258,7 +258,7 @@ static leat_status check_bounds(const struct model_spec *spec, leat_error *err) 
     const struct bound bounds[] = {
         {"fields", spec->field_count, 0, MODEL_FIELDS_MAX},
         {"dense inputs", spec->dense_count, 0, MODEL_DENSE_MAX},
-        {"tasks", spec->task_count, 1, MODEL_TASKS_MAX},
+        {"tasks", spec->task_count, 1, spec->network == NETWORK_TOWERS ? 1 : MODEL_TASKS_MAX},
         {"network", spec->network, 0, NETWORK_COUNT - 1},
         {"dimension", spec->dimension, spec->network == NETWORK_LOGISTIC ? 0 : 1,
          MODEL_DIMENSION_MAX},
