@@ -393,7 +393,7 @@ static void bad_starts_end_in_words(void **state) {
          "leat.yaml:3:7: unknown key 'segmnt' in 'log'; did you mean 'segment'?"},
         {"log: {segment: 1KiB}\n", "leat.yaml:3:"},
         {"log: [\n", "leat.yaml:"},
-        {"model: {optimiser: adam}\n", "leat.yaml:3:"},
+        {"model: {optimiser: adamant}\n", "leat.yaml:3:"},
     };
     char command[200];
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
