@@ -246,7 +246,11 @@ static leat_status body_apply(struct model *model, const struct bytes *piece, le
     const uint8_t *calibration = bytes_get_raw(&reader, calibration_bytes(model));
     struct frequency *frequency = frequency_of(model);
     const uint8_t *items = bytes_get_raw(&reader, frequency ? sizeof(*frequency) : 0);
+    uint64_t refusals = memory_refusals();
     bool waits = !model->learner || pending_read(&model->pending, &reader, model->spec.batch);
+    if (memory_refusals() != refusals) {
+        return error_memory(err, piece->size);
+    }
     if (reader.failed || !waits || reader.at != reader.end ||
         dense != (uint32_t)model->shape.dense || state != model->dense_state_count) {
         return error_set(err, LEAT_CORRUPT, "model body: %u dense weights and %u of their state",
@@ -344,12 +348,15 @@ leat_status model_restore(struct model *model, state_source source, void *contex
     if (status >= 0) {
         status = table_restore(model->table, source, context, err);
     }
+    if (status >= 0 && model->learner) {
+        uint64_t refusals = memory_refusals();
+        learner_publish(model, true);
+        if (memory_refusals() != refusals) { /* scorers would see the first weights */
+            status = error_memory(err, dense_bytes(model));
+        }
+    }
     if (status < 0) {
         model_reset(model);
-        return status;
     }
-    if (model->learner) {
-        learner_publish(model, true);
-    }
-    return LEAT_OK;
+    return status < 0 ? status : LEAT_OK;
 }
