@@ -1,8 +1,8 @@
 # libleat.so: the public C API (include/leat) and nothing else, and the tests that see only that.
 include(GNUInstallDirs)
 
-# Everything but leat_* stays inside. The room's objects are taken whole: nobody inside calls them.
-function(leat_library rooms)
+# Everything but leat_* stays inside. The rooms' objects are taken whole: nobody inside calls them.
+function(leat_library)
     set(made ${CMAKE_BINARY_DIR}/generated/libleat.c)
     file(CONFIGURE OUTPUT ${made} CONTENT "typedef int no_code_of_its_own;\n" @ONLY)
     add_library(leat_so SHARED ${made})
@@ -11,7 +11,7 @@ function(leat_library rooms)
     set(map ${CMAKE_SOURCE_DIR}/api/libleat.map)
     set_property(TARGET leat_so APPEND PROPERTY LINK_DEPENDS ${map})
     target_link_options(leat_so PRIVATE -Wl,--version-script=${map})
-    target_link_libraries(leat_so PRIVATE -Wl,--whole-archive ${rooms} -Wl,--no-whole-archive)
+    target_link_libraries(leat_so PRIVATE -Wl,--whole-archive ${ARGV} -Wl,--no-whole-archive)
     target_include_directories(leat_so INTERFACE
         $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
     install(TARGETS leat_so LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

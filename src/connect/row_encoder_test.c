@@ -5,6 +5,8 @@
 #include "connect/row_encoder.h"
 #include "connect/row_reader.h"
 
+#include <leat/scorer.h>
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -98,6 +100,10 @@ static void keys_are_hashes_by_field(void **state) {
          key_make(4, hash_mix(of("u1"), of("a"))), key_make(4, hash_mix(of("u1"), of("b"))));
     KEYS(&made, 1, key_make(0, of("i1")), key_make(1, of("u2")),
          key_make(3, hash_mix(of("u2"), of("i1"))));
+    /* Who scores from C makes the same keys. */
+    const uint64_t crossed[] = {of("u2"), of("i1")};
+    KEYS(&made, 1, leat_model_key(0, "i1", 2), leat_model_key(1, "u2", 2),
+         leat_model_cross_key(3, crossed, 2));
     assert_true(made.batch.targets[0] == 1 && made.batch.targets[1] == 0);
     assert_true(made.batch.weights[0] == 1 && made.batch.weights[1] == 1);
     assert_false(made.batch.valued);

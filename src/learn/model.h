@@ -155,6 +155,9 @@ leat_status model_describe(state_source source, void *context, struct model_spec
 leat_status model_save(struct model *model, struct disk *disk, const char *path, leat_error *err);
 leat_status model_load(struct disk *disk, const char *path, struct metrics *metrics,
                        struct model **out, leat_error *err);
+/* The same file as a replica, which takes less memory. */
+leat_status model_load_replica(struct disk *disk, const char *path, struct metrics *metrics,
+                               struct model **out, leat_error *err);
 leat_status model_digest(struct model *model, uint64_t *out, leat_error *err);
 /* Name of the kernel in use ("avx2", "scalar"); goes into the manifest. */
 const char *model_kernel(void);

@@ -156,13 +156,14 @@ static void rewind_file(struct reading *reading) {
     reading->filled = 0;
 }
 
-static leat_status open_from(struct reading *reading, struct metrics *metrics, struct model **out,
-                             leat_error *err) {
+static leat_status open_from(struct reading *reading, struct metrics *metrics, bool replica,
+                             struct model **out, leat_error *err) {
     struct model_spec spec;
     struct model *model = NULL;
     TRY(model_describe(source_file, reading, &spec, err));
     rewind_file(reading);
-    TRY(model_open(&spec, NULL, metrics, &model, err));
+    TRY(replica ? model_open_replica(&spec, metrics, &model, err)
+                : model_open(&spec, NULL, metrics, &model, err));
     leat_status status = model_restore(model, source_file, reading, err);
     if (status < 0) {
         model_close(model);
@@ -172,11 +173,21 @@ static leat_status open_from(struct reading *reading, struct metrics *metrics, s
     return LEAT_OK;
 }
 
-leat_status model_load(struct disk *disk, const char *path, struct metrics *metrics,
-                       struct model **out, leat_error *err) {
+static leat_status load(struct disk *disk, const char *path, struct metrics *metrics, bool replica,
+                        struct model **out, leat_error *err) {
     struct reading reading;
     TRY(reading_open(disk, path, &reading, err));
-    leat_status status = open_from(&reading, metrics, out, err);
+    leat_status status = open_from(&reading, metrics, replica, out, err);
     reading_close(&reading);
     return status < 0 ? error_in(err, status, "%s", path) : LEAT_OK;
+}
+
+leat_status model_load(struct disk *disk, const char *path, struct metrics *metrics,
+                       struct model **out, leat_error *err) {
+    return load(disk, path, metrics, false, out, err);
+}
+
+leat_status model_load_replica(struct disk *disk, const char *path, struct metrics *metrics,
+                               struct model **out, leat_error *err) {
+    return load(disk, path, metrics, true, out, err);
 }

@@ -1,5 +1,6 @@
-// The public header as C++: it compiles, links, and works.
+// The public headers as C++: they compile, link, and work.
 #include <leat/operator.h>
+#include <leat/scorer.h>
 
 #include <cstdio>
 #include <cstring>
@@ -34,5 +35,12 @@ int main() {
            "a group is that of the hash");
     leat_operator_close(op);
     leat_operator_close(nullptr);
+    leat_model *model = nullptr;
+    expect(leat_model_open("no/such.model", &model, &err) == LEAT_IO, "no model of that name");
+    const uint64_t hash = leat_key_hash("nobody", 6);
+    expect(leat_model_key(1, "nobody", 6) == leat_model_cross_key(1, &hash, 1),
+           "a key is that of the hash");
+    leat_scorer_close(nullptr);
+    leat_model_close(nullptr);
     return failures;
 }
