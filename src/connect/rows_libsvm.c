@@ -1,19 +1,8 @@
 /* libsvm's text, "label index:value ...", and libffm's, "label field:index:value ...": what follows
  * a # is a remark, a qid is passed over. */
-#include "base/memory.h"
-#include "connect/byte_file.h"
-#include "connect/line_scan.h"
-#include "connect/row_source.h"
+#include "connect/rows_lines.h"
 
 enum { LABEL, INDEX };
-
-struct rows_libsvm {
-    struct row_source source;
-    struct line_scan *scan;
-    int last_column;
-    int count;
-    struct row_cell cells[ROW_CELLS_MAX];
-};
 
 enum { PARTS_MAX = 3 };
 
@@ -45,7 +34,7 @@ static leat_status take_parts(const struct line *line, const uint32_t **stop, ui
     return LEAT_OK;
 }
 
-static leat_status column_of(struct rows_libsvm *rows, const struct parts *parts, int *out,
+static leat_status column_of(struct rows_lines *rows, const struct parts *parts, int *out,
                              leat_error *err) {
     struct row_columns *columns = &rows->source.columns;
     if (parts->count == 2) {
@@ -64,7 +53,7 @@ static leat_status column_of(struct rows_libsvm *rows, const struct parts *parts
     return LEAT_OK;
 }
 
-static leat_status add_feature(struct rows_libsvm *rows, const struct parts *parts,
+static leat_status add_feature(struct rows_lines *rows, const struct parts *parts,
                                leat_error *err) {
     struct slice name = parts->parts[0];
     double value;
@@ -86,12 +75,11 @@ static leat_status add_feature(struct rows_libsvm *rows, const struct parts *par
     return LEAT_OK;
 }
 
-static leat_status read_line(struct rows_libsvm *rows, const struct line *line, leat_error *err) {
+static leat_status read_line(struct rows_lines *rows, const struct line *line, leat_error *err) {
     const uint32_t *stop = line->stops;
     uint32_t from = line->begin;
     struct slice label;
     char after = take(line, &stop, &from, &label);
-    rows->count = 0;
     rows->last_column = INDEX;
     if (label.size == 0 || after == ':' || after == '#') {
         return error_set(err, LEAT_INVALID, "the line does not begin with a label");
@@ -107,45 +95,10 @@ static leat_status read_line(struct rows_libsvm *rows, const struct line *line, 
     return LEAT_OK;
 }
 
-static leat_status libsvm_next(struct row_source *source, struct row *out, leat_error *err) {
-    struct rows_libsvm *rows = (struct rows_libsvm *)source;
-    struct line line;
-    leat_status status = line_scan_next(rows->scan, &line, err);
-    out->line = line.number;
-    if (status != LEAT_OK) {
-        return status;
-    }
-    TRY(read_line(rows, &line, err));
-    out->count = rows->count;
-    out->cells = rows->cells;
-    return LEAT_OK;
-}
-
-static void libsvm_close(struct row_source *source) {
-    struct rows_libsvm *rows = (struct rows_libsvm *)source;
-    line_scan_destroy(rows->scan);
-    byte_file_close(rows->source.file);
-    memory_free(rows);
-}
-
-static const struct row_source_calls CALLS = {libsvm_next, libsvm_close};
+static const char *const COLUMNS[] = {"label", "index", NULL};
+static const struct rows_lines_format FORMAT = {" \t\r:#", COLUMNS, read_line};
 
 leat_status rows_libsvm_open(const struct row_source_options *options, struct row_source **out,
                              leat_error *err) {
-    struct rows_libsvm *rows = memory_zalloc(sizeof(*rows));
-    if (!rows) {
-        return error_memory(err, sizeof(*rows));
-    }
-    rows->source.calls = &CALLS;
-    row_column_at(&rows->source.columns, slice_of("label"));
-    row_column_at(&rows->source.columns, slice_of("index"));
-    leat_status status;
-    TRY_OR(status, byte_file_open(options->disk, options->path, &rows->source.file, err), fail);
-    TRY_OR(status, line_scan_create(" \t\r:#", &rows->scan, err), fail);
-    line_scan_begin(rows->scan, byte_file_source(rows->source.file));
-    *out = &rows->source;
-    return LEAT_OK;
-fail:
-    libsvm_close(&rows->source);
-    return status;
+    return rows_lines_open(&FORMAT, options, out, err);
 }

@@ -3,20 +3,9 @@
  * A namespace is a column; one that a line names twice is one column with the features of both. The
  * default namespace is the column `default`. A tag stands against the first bar, or begins with '.
  * A base (an initial prediction) is not used. (Source: Vowpal Wabbit's input format.) */
-#include "base/memory.h"
-#include "connect/byte_file.h"
-#include "connect/line_scan.h"
-#include "connect/row_source.h"
+#include "connect/rows_lines.h"
 
 enum { LABEL, IMPORTANCE, TAG, FIXED, HEAD_MAX = 4 };
-
-struct rows_vw {
-    struct row_source source;
-    struct line_scan *scan;
-    int last_column; /* of the namespace before; lines name them in the same order mostly */
-    int count;
-    struct row_cell cells[ROW_CELLS_MAX];
-};
 
 /* A line that is being taken apart. */
 struct cursor {
@@ -46,7 +35,7 @@ static leat_status take_value(struct cursor *cursor, const char *what, float *ou
     return LEAT_OK;
 }
 
-static leat_status add_cell(struct rows_vw *rows, int column, struct slice text, float value,
+static leat_status add_cell(struct rows_lines *rows, int column, struct slice text, float value,
                             leat_error *err) {
     if (rows->count == ROW_CELLS_MAX) {
         return error_set(err, LEAT_INVALID, "more than %d features", ROW_CELLS_MAX);
@@ -55,7 +44,8 @@ static leat_status add_cell(struct rows_vw *rows, int column, struct slice text,
     return LEAT_OK;
 }
 
-static leat_status column_of(struct rows_vw *rows, struct slice name, int *out, leat_error *err) {
+static leat_status column_of(struct rows_lines *rows, struct slice name, int *out,
+                             leat_error *err) {
     struct row_columns *columns = &rows->source.columns;
     name = name.size ? name : slice_of("default");
     int next = rows->last_column + 1;
@@ -78,7 +68,7 @@ static leat_status column_of(struct rows_vw *rows, struct slice name, int *out, 
 }
 
 /* The tokens before the first bar. */
-static leat_status read_head(struct rows_vw *rows, struct cursor *cursor, leat_error *err) {
+static leat_status read_head(struct rows_lines *rows, struct cursor *cursor, leat_error *err) {
     struct slice tokens[HEAD_MAX];
     int count = 0;
     char after = ' ';
@@ -108,7 +98,7 @@ static leat_status read_head(struct rows_vw *rows, struct cursor *cursor, leat_e
     return count > 1 ? add_cell(rows, IMPORTANCE, tokens[1], 1, err) : LEAT_OK;
 }
 
-static leat_status read_features(struct rows_vw *rows, struct cursor *cursor, int column,
+static leat_status read_features(struct rows_lines *rows, struct cursor *cursor, int column,
                                  float scale, char *after, leat_error *err) {
     while (*after != '|' && *after != '\n') {
         struct slice name;
@@ -124,9 +114,8 @@ static leat_status read_features(struct rows_vw *rows, struct cursor *cursor, in
     return LEAT_OK;
 }
 
-static leat_status read_line(struct rows_vw *rows, const struct line *line, leat_error *err) {
+static leat_status read_line(struct rows_lines *rows, const struct line *line, leat_error *err) {
     struct cursor cursor = {line->base, line->stops, line->begin};
-    rows->count = 0;
     rows->last_column = FIXED - 1;
     TRY(read_head(rows, &cursor, err));
     for (char after = '|'; after == '|';) {
@@ -143,46 +132,10 @@ static leat_status read_line(struct rows_vw *rows, const struct line *line, leat
     return LEAT_OK;
 }
 
-static leat_status vw_next(struct row_source *source, struct row *out, leat_error *err) {
-    struct rows_vw *rows = (struct rows_vw *)source;
-    struct line line;
-    leat_status status = line_scan_next(rows->scan, &line, err);
-    out->line = line.number;
-    if (status != LEAT_OK) {
-        return status;
-    }
-    TRY(read_line(rows, &line, err));
-    out->count = rows->count;
-    out->cells = rows->cells;
-    return LEAT_OK;
-}
-
-static void vw_close(struct row_source *source) {
-    struct rows_vw *rows = (struct rows_vw *)source;
-    line_scan_destroy(rows->scan);
-    byte_file_close(rows->source.file);
-    memory_free(rows);
-}
-
-static const struct row_source_calls CALLS = {vw_next, vw_close};
+static const char *const COLUMNS[] = {"label", "importance", "tag", NULL};
+static const struct rows_lines_format FORMAT = {" \t\r|:", COLUMNS, read_line};
 
 leat_status rows_vw_open(const struct row_source_options *options, struct row_source **out,
                          leat_error *err) {
-    struct rows_vw *rows = memory_zalloc(sizeof(*rows));
-    if (!rows) {
-        return error_memory(err, sizeof(*rows));
-    }
-    rows->source.calls = &CALLS;
-    row_column_at(&rows->source.columns, slice_of("label"));
-    row_column_at(&rows->source.columns, slice_of("importance"));
-    row_column_at(&rows->source.columns, slice_of("tag"));
-    leat_status status;
-    TRY_OR(status, byte_file_open(options->disk, options->path, &rows->source.file, err), fail);
-    TRY_OR(status, line_scan_create(" \t\r|:", &rows->scan, err), fail);
-    line_scan_begin(rows->scan, byte_file_source(rows->source.file));
-    *out = &rows->source;
-    return LEAT_OK;
-fail:
-    vw_close(&rows->source);
-    return status;
+    return rows_lines_open(&FORMAT, options, out, err);
 }
