@@ -150,6 +150,12 @@ int bench_compare(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
+int bench_compare_u64(const void *left, const void *right) {
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
 void bench_print_runs(const struct bench_options *options, struct bench_runs *runs,
                       const char *more) {
     qsort(runs->values, (size_t)runs->count, sizeof(double), bench_compare);

@@ -91,7 +91,8 @@ struct bench_runs {
  * is JSON members that begin with a comma. */
 void bench_print_runs(const struct bench_options *options, struct bench_runs *runs,
                       const char *more);
-/* Of two doubles, for qsort. */
+/* Of two doubles, and of two uint64_t, for qsort. */
 int bench_compare(const void *left, const void *right);
+int bench_compare_u64(const void *left, const void *right);
 
 #endif

@@ -195,12 +195,6 @@ static leat_status run_once(struct deepfm_bench *bench, double *rate, double *pr
     return LEAT_OK;
 }
 
-static int double_compare(const void *left, const void *right) {
-    double a = *(const double *)left;
-    double b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 static leat_status measure(struct deepfm_bench *bench, const struct bench_options *options,
                            leat_error *err) {
     struct bench_runs runs = {.name = "train/deepfm", .unit = "examples/s", .count = BENCH_RUNS};
@@ -212,8 +206,8 @@ static leat_status measure(struct deepfm_bench *bench, const struct bench_option
         TRY(run_once(bench, &runs.values[i], &products[i], &score, err));
         shares[i] = runs.values[i] * bench->operations / products[i];
     }
-    qsort(shares, BENCH_RUNS, sizeof(double), double_compare);
-    qsort(products, BENCH_RUNS, sizeof(double), double_compare);
+    qsort(shares, BENCH_RUNS, sizeof(double), bench_compare);
+    qsort(products, BENCH_RUNS, sizeof(double), bench_compare);
     char more[300];
     snprintf(more, sizeof(more),
              options->json ? ",\"threads\":%d,\"sgemm_gflops\":%.1f,\"sgemm_share\":%.3f,"

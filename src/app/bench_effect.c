@@ -280,17 +280,11 @@ static leat_status run_once(struct effect_bench *bench, leat_error *err) {
 
 /* --- results --- */
 
-static int effect_compare(const void *left, const void *right) {
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
-}
-
 static void print_effects(const struct bench_options *options, struct effect_bench *bench,
                           const char *name) {
     uint64_t *effect_ns = bench->effect_ns + run_trials(bench);
     int count = BENCH_RUNS * run_trials(bench);
-    qsort(effect_ns, (size_t)count, sizeof(*effect_ns), effect_compare);
+    qsort(effect_ns, (size_t)count, sizeof(*effect_ns), bench_compare_u64);
     printf(options->json
                ? "{\"name\":\"%s\",\"unit\":\"ms\",\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
                  "\"max_ms\":%.3f,\"actions\":%d,\"unchanged\":%d,\"runs\":%d,\"events_per_s\":%d,"

@@ -160,16 +160,10 @@ static leat_status run_once(struct feed_bench *bench, leat_error *err) {
 
 /* --- results --- */
 
-static int latency_compare(const void *left, const void *right) {
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
-}
-
 static void print_latencies(const struct bench_options *options, struct feed_bench *bench) {
     uint64_t *latency_ns = bench->latency_ns + RUN_REQUESTS;
     int count = BENCH_RUNS * RUN_REQUESTS;
-    qsort(latency_ns, (size_t)count, sizeof(*latency_ns), latency_compare);
+    qsort(latency_ns, (size_t)count, sizeof(*latency_ns), bench_compare_u64);
     printf(options->json
                ? "{\"name\":\"feed\",\"unit\":\"ms\",\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
                  "\"max_ms\":%.3f,\"requests\":%d,\"runs\":%d,\"requests_per_s\":%d,"
